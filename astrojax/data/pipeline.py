@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a data source to global device batches: the one way that data takes into a training step.
+
+A source is random-access. Its order is a pure function of (seed, position): epochs are shuffled
+one after another and laid end to end, so every example appears once per epoch, and step `s` with
+global batch `B` holds positions `s B ... (s + 1) B - 1` whatever the number of devices or hosts.
+The step counter is therefore the iterator's whole state; it is saved with every checkpoint.
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from astrojax.config import call
+from astrojax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """What the pixels are; saved with a model, compared when a model meets new images.
+
+    Attributes:
+        bands: Band names, in the order of the last image axis.
+        image_size: Side of the square stamps, in pixels.
+        pixel_scale: Arcseconds per pixel, or None if unknown or not constant.
+        unit: Physical unit of a pixel value, e.g. "microjansky"; "display" for 8-bit composites.
+        zero_point: AB magnitude of one unit of flux, or None.
+        noise: Standard deviation of the sky noise per pixel, one per band in `unit`, or None.
+        extinction: R_b = A_b / E(B-V), one per band, or None.
+        classes: Names of the integer labels, or None.
+    """
+
+    bands: tuple[str, ...]
+    image_size: int
+    pixel_scale: float | None = None
+    unit: str = "unknown"
+    zero_point: float | None = None
+    noise: tuple[float, ...] | None = None
+    extinction: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict that `from_json` turns back into an equal object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "DataInfo":
+        """The inverse of `to_json`, also after a round trip through JSON text."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+class Source(Protocol):
+    """A random-access set of examples."""
+
+    info: DataInfo
+
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """One example: `image` [h w c] and scalars or short vectors."""
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...].
+
+        Raises:
+            KeyError: There is no such entry.
+        """
+
+
+class ArraySource:
+    """A source held in memory: arrays that run parallel, one of them `image` [n h w c]."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], info: DataInfo):
+        sizes = {name: len(values) for name, values in columns.items()}
+        if len(set(sizes.values())) != 1:
+            raise UserError(f"arrays of one data set differ in length: {sizes}")
+        self.columns = dict(columns)
+        self.info = info
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {name: values[index] for name, values in self.columns.items()}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.columns[name]
+
+
+class Subset:
+    """The examples of a source at the given positions, in the given order."""
+
+    def __init__(self, source: Source, positions: np.ndarray):
+        self.source, self.positions, self.info = source, np.asarray(positions), source.info
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.source[int(self.positions[index])]
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.source.column(name)[self.positions]
+
+
+def load(section: Mapping[str, Any]) -> dict[str, Source]:
+    """Opens the data set that the config section names: {"train", "validation", "test"}.
+
+    Raises:
+        UserError: There is no such kind of source, or its own checks fail.
+    """
+    name = section.get("name")
+    try:
+        module = importlib.import_module(f"astrojax.data.{name}")
+        loader = module.load
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("astrojax"):
+            raise
+        raise UserError(f"config key 'data.name' is {name!r}; {_kinds()}") from None
+    return call(loader, section, path="data")
+
+
+def _kinds() -> str:
+    import pkgutil
+
+    from astrojax import data
+
+    found = []
+    for module in pkgutil.iter_modules(data.__path__):
+        spec = importlib.util.find_spec(f"astrojax.data.{module.name}")
+        with open(spec.origin, encoding="utf-8") as file:
+            if "\ndef load(" in file.read() and module.name != "pipeline":
+                found.append(module.name)
+    return f"kinds of data are: {', '.join(sorted(found))}"
+
+
+class _Shard:
+    """This process's part of an endless global sequence, as a random-access sequence."""
+
+    def __init__(self, sequence: Any, columns: tuple[str, ...], *, batch: int, part: int, of: int):
+        self.sequence, self.columns = sequence, columns
+        self.batch, self.local, self.part = batch, batch // of, part
+
+    def __len__(self) -> int:
+        return len(self.sequence) // self.batch * self.local
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        step, offset = divmod(index, self.local)
+        example = self.sequence[step * self.batch + self.part * self.local + offset]
+        return {name: example[name] for name in self.columns}
+
+
+def local_batches(
+    source: Source,
+    *,
+    columns: tuple[str, ...],
+    batch_size: int,
+    seed: int,
+    start: int,
+    threads: int,
+    part: int = 0,
+    of: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless shuffled batches of host arrays, beginning with that of step `start`.
+
+    Args:
+        source: Where examples come from.
+        columns: Which entries to batch.
+        batch_size: Global batch size; this process yields its `batch_size / of` examples.
+        seed: Seed of the order.
+        start: Number of steps already taken.
+        threads: Threads that read and decode; 0 reads in the caller, best for arrays in memory.
+        part: Index of this process.
+        of: Number of processes.
+    """
+    import grain
+
+    order = grain.MapDataset.source(source).seed(seed).shuffle().repeat(reseed_each_epoch=True)
+    shard = _Shard(order, columns, batch=batch_size, part=part, of=of)
+    batches = grain.MapDataset.source(shard).batch(batch_size // of, drop_remainder=True)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 if threads else 0)
+    iterator = iter(batches.to_iter_dataset(options))
+    iterator.set_state({"next_index": start})
+    return iterator
+
+
+def ordered_batches(
+    source: Source, *, columns: tuple[str, ...], batch_size: int, threads: int
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """Each example once and in order, in batches padded to `batch_size`, with their true sizes."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def read(start: int) -> tuple[dict[str, np.ndarray], int]:
+        examples = [source[i] for i in range(start, min(start + batch_size, len(source)))]
+        padded = examples + examples[-1:] * (batch_size - len(examples))
+        return {c: np.stack([e[c] for e in padded]) for c in columns}, len(examples)
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        waiting: deque = deque()
+        for start in range(0, len(source), batch_size):
+            waiting.append(pool.submit(read, start))
+            if len(waiting) > max(threads, 1):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def prefetch(batches: Iterator[Any], put: Callable[[Any], Any], *, ahead: int = 2) -> Iterator[Any]:
+    """Puts batches on the devices `ahead` of their use, so that transfers overlap with compute."""
+    queue = deque(put(batch) for batch in itertools.islice(batches, ahead))
+    while queue:
+        yield queue.popleft()
+        queue.extend(put(batch) for batch in itertools.islice(batches, 1))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a method is, and how a config becomes one: the only indirection in the package."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from astrojax.config import call
+from astrojax.data.pipeline import DataInfo
+from astrojax.errors import UserError
+
+Batch = Mapping[str, Array]
+
+
+class Method(nnx.Module):
+    """A training objective with its networks; one subclass per file in `astrojax/methods`.
+
+    The training step splits a method into `nnx.Param` (trained by gradients) and everything else
+    (batch statistics, `layers.Momentum`), which `loss` and `after_update` change in place.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("image",)
+    """Entries that a batch must have."""
+
+    def loss(
+        self, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The loss of a global batch, and what to log beside it."""
+        raise NotImplementedError
+
+    def after_update(self, progress: Float[Array, ""]) -> None:
+        """Changes non-gradient state after the optimizer step; `progress` runs from 0 to 1."""
+
+    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+        """The representation of raw images, in evaluation mode."""
+        raise NotImplementedError
+
+    def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+        """What the method's heads say of raw images; empty for a method without heads."""
+        return {}
+
+
+def build(section: Mapping[str, Any], *, info: DataInfo, rngs: nnx.Rngs) -> Method:
+    """Makes the method that the config section names, for data described by `info`.
+
+    Raises:
+        UserError: There is no such method, or a key does not fit its constructor.
+    """
+    return call(find(section), section, path="method", info=info, rngs=rngs)
+
+
+def find(section: Mapping[str, Any]) -> type[Method]:
+    """The one `Method` subclass in `astrojax/methods/<name>.py`."""
+    from astrojax import methods
+
+    names = sorted(m.name for m in pkgutil.iter_modules(methods.__path__))
+    name = section.get("name")
+    if name not in names:
+        raise UserError(f"config key 'method.name' is {name!r}; methods are: {', '.join(names)}")
+    module = importlib.import_module(f"astrojax.methods.{name}")
+    (found,) = (
+        c
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, Method) and c.__module__ == module.__name__
+    )
+    return found
