@@ -15,11 +15,28 @@ Scalar = Float[Array, ""] | float
 _FWHM = 2.3548200450309493  # of a Gaussian, in standard deviations
 
 # b(n) as a polynomial in ln(n), lowest order first, fitted on 0.29 < n < 1.61 (2e-7 at worst).
-_SMALL_N = (1.67834702, 1.98658968, 1.00829668, 0.329690114, 0.0845311846, 0.0164463708, 0.00272072589, 0.000364894677)
+_SMALL_N = (
+    1.67834702,
+    1.98658968,
+    1.00829668,
+    0.329690114,
+    0.0845311846,
+    0.0164463708,
+    0.00272072589,
+    0.000364894677,
+)
 
 # ln(half-light / scale radius) of a Spergel profile, a polynomial in ln(1 + nu), fitted on
 # -0.85 < nu < 1.5 (1e-4 at worst).
-_SPERGEL = (0.22886662, 0.75388554, -0.11657872, 0.040561447, -0.011652064, 0.0030772881, -0.0013660852)
+_SPERGEL = (
+    0.22886662,
+    0.75388554,
+    -0.11657872,
+    0.040561447,
+    -0.011652064,
+    0.0030772881,
+    -0.0013660852,
+)
 
 
 def sersic_b(n: Float[Array, "*n"] | float) -> Float[Array, "*n"]:
@@ -35,9 +52,7 @@ def sersic_b(n: Float[Array, "*n"] | float) -> Float[Array, "*n"]:
     return jnp.where(n < 1.6, small, large)
 
 
-def sersic(
-    radius: Float[Array, "*s"], *, half_light: Scalar, n: Scalar
-) -> Float[Array, "*s"]:
+def sersic(radius: Float[Array, "*s"], *, half_light: Scalar, n: Scalar) -> Float[Array, "*s"]:
     """Surface brightness of a Sersic profile whose total flux, out to infinity, is 1.
 
     Args:
@@ -94,7 +109,8 @@ def _squared_radius(size: int) -> Float[Array, "h w"]:
 
 
 def gaussian_psf(size: int, fwhm: Scalar) -> Float[Array, "h w"]:
-    """Gaussian of unit sum, `fwhm` in pixels, sampled with its peak on pixel `size // 2`.""" psf = jnp.exp(-0.5 * _squared_radius(size) * (_FWHM / fwhm) ** 2)
+    """Gaussian of unit sum, `fwhm` in pixels, sampled with its peak on pixel `size // 2`."""
+    psf = jnp.exp(-0.5 * _squared_radius(size) * (_FWHM / fwhm) ** 2)
     return psf / psf.sum()
 
 
