@@ -40,6 +40,10 @@ class Method(nnx.Module):
         """The representation of raw images, in evaluation mode."""
         raise NotImplementedError
 
+    def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
+        """The loss of each example in evaluation mode, for early stopping where a run asks."""
+        raise NotImplementedError(f"{type(self).__name__} has no validation loss")
+
     def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """What the method's heads say of raw images; empty for a method without heads."""
         return {}

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluation of a run: checkpoint -> tables of embeddings -> tasks -> report."""
+
+import importlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+
+from astrojax import checkpoint
+from astrojax.config import call
+from astrojax.errors import UserError
+from astrojax.evaluate import report
+from astrojax.evaluate.embed import embed
+from astrojax.train import Run
+
+FOLDER = "evaluation"
+
+
+def run(workdir: Path) -> None:
+    """Embeds every split with a run's weights, runs the config's tasks and writes the report.
+
+    Results are in `workdir/evaluation`: `metrics.json`, `report.html`, figures, and one Parquet
+    table per split.
+
+    Raises:
+        UserError: There is no trained run in the folder, or a task's keys do not fit.
+    """
+    config = checkpoint.read_config(workdir)
+    tasks = {name: _task(name) for name in config["evaluate"]}
+    job = Run(config)
+    method = job.method_at(restore(job, workdir))
+    out = workdir / FOLDER
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {}
+    for split, source in job.sources.items():
+        if len(source):
+            logging.info("embedding %d %s images", len(source), split)
+            tables[split] = embed(
+                method, source, batch_size=256, threads=job.settings.threads, mesh=job.mesh
+            )
+            tables[split].save(out / f"{split}.parquet")
+    sections = []
+    for name, task in tasks.items():
+        logging.info("evaluating: %s", name)
+        keys = config["evaluate"][name]
+        sections.append(
+            call(task, keys, path=f"evaluate.{name}", tables=tables, sources=job.sources, out=out)
+        )
+    print(report.write(out, sections, config=config, cost=cost(workdir)))
+    print(f"results: {out / 'report.html'}")
+
+
+def restore(job: Run, workdir: Path) -> Any:
+    """The state of a run's best checkpoint, or of the newest if validation chose none.
+
+    Raises:
+        UserError: There is none.
+    """
+    folder = checkpoint.newest(workdir).parent
+    found = checkpoint.Checkpoints(folder, keep=job.settings.keep).restore(job.abstract_state())
+    if found is None:
+        raise UserError(f"{workdir} has no checkpoint yet: train it first")
+    return found[0]
+
+
+def done(workdir: Path) -> bool:
+    """Whether a run was evaluated."""
+    return (workdir / FOLDER / "metrics.json").is_file()
+
+
+def summary(workdir: Path) -> str:
+    """The numbers of an evaluated run, and where its results are."""
+    numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
+    return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
+
+
+def cost(workdir: Path) -> dict[str, Any]:
+    """What the training took, as `finished.json` has it; empty for an unfinished run."""
+    path = workdir / "finished.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _task(name: str) -> Any:
+    try:
+        return importlib.import_module(f"astrojax.evaluate.{name}").evaluate
+    except (ModuleNotFoundError, AttributeError):
+        raise UserError(f"config key 'evaluate.{name}' names no evaluation task") from None
+
+

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pieces that several methods share: MLP heads, momentum copies, the key queue, flux scaling."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from astrojax.errors import UserError
+
+M = TypeVar("M", bound=nnx.Module)
+
+
+class Momentum(nnx.Variable):
+    """State that the method itself updates: neither gradients nor weight decay ever touch it."""
+
+
+class MLP(nnx.Module):
+    """Linear layers with an activation between them, and optionally batch norm before it.
+
+    Args:
+        widths: Feature sizes from the input to the output.
+        activation: "relu" or "leaky_relu" (slope 0.01).
+        norm: Batch norm after every linear layer but the last; those layers then have no bias
+            unless `bias` is set.
+        last_norm: What follows the last layer: None, "plain" (batch norm without scale and shift,
+            as in SimSiam) or "affine" (as in LenSiam).
+        bias: Whether layers followed by a norm have a bias.
+        dtype: Compute type; parameters are float32.
+        rngs: Keys for the initial weights.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        *,
+        activation: str = "relu",
+        norm: bool = False,
+        last_norm: str | None = None,
+        bias: bool = True,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        normed = [norm] * (len(pairs) - 1) + [last_norm is not None]
+        self.linears = nnx.List(
+            [
+                nnx.Linear(i, o, use_bias=bias or not n, dtype=jnp.dtype(dtype), rngs=rngs)
+                for (i, o), n in zip(pairs, normed, strict=True)
+            ]
+        )
+        affine = [True] * (len(pairs) - 1) + [last_norm == "affine"]
+        self.norms = nnx.List(
+            [
+                batch_norm(o, affine=a, rngs=rngs) if n else None
+                for (_, o), n, a in zip(pairs, normed, affine, strict=True)
+            ]
+        )
+        self.activation = {"relu": jax.nn.relu, "leaky_relu": jax.nn.leaky_relu}[activation]
+
+    def __call__(self, x: Float[Array, "b d"], *, train: bool = False) -> Float[Array, "b k"]:
+        """Applies the layers; `train` makes batch norms use, and track, batch statistics."""
+        last = len(self.linears) - 1
+        for i, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
+            x = linear(x)
+            if norm is not None:
+                x = norm(x, use_running_average=not train)
+            if i < last:
+                x = self.activation(x)
+        return x
+
+
+def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm over the global batch with PyTorch's epsilon and momentum, in float32."""
+    return nnx.BatchNorm(
+        features,
+        momentum=0.9,
+        epsilon=1e-5,
+        use_scale=affine,
+        use_bias=affine,
+        dtype=jnp.float32,
+        rngs=rngs,
+    )
+
+
+def momentum_copy(module: M) -> M:
+    """A copy of a module whose parameters are `Momentum` and share no buffer with the original."""
+    graph, params, rest = nnx.split(nnx.clone(module), nnx.Param, ...)
+    copied = jax.tree.map(
+        lambda v: Momentum(jnp.array(v.get_value(), copy=True)),
+        params,
+        is_leaf=lambda v: isinstance(v, nnx.Variable),
+    )
+    return nnx.merge(graph, copied, rest)
+
+
+def momentum_update(target: nnx.Module, online: nnx.Module, decay: float | Array) -> None:
+    """target <- decay target + (1 - decay) online, for every parameter; other state is copied."""
+    slow = nnx.state(target, Momentum)
+    fast = nnx.state(online, nnx.Param)
+    mixed = jax.tree.map(lambda s, f: decay * s + (1 - decay) * f, slow.to_pure_dict(), fast.to_pure_dict())
+    nnx.replace_by_pure_dict(slow, mixed)
+    nnx.update(target, slow)
+
+
+class Queue(nnx.Module):
+    """The most recent `size` keys, first in first out (He et al. 2020, MoCo).
+
+    Args:
+        size: Number of keys kept.
+        width: Feature size of a key.
+        rngs: Keys for the initial content, unit vectors in random directions.
+    """
+
+    def __init__(self, *, size: int, width: int, rngs: nnx.Rngs):
+        noise = jax.random.normal(rngs.params(), (size, width))
+        self.keys = Momentum(noise / jnp.linalg.norm(noise, axis=-1, keepdims=True))
+        self.position = Momentum(jnp.zeros((), jnp.int32))
+
+    def push(self, keys: Float[Array, "b d"]) -> None:
+        """Overwrites the oldest keys; wraps round where the batch does not divide the size."""
+        size = self.keys.shape[0]
+        if keys.shape[0] > size:
+            raise UserError(
+                f"a queue of {size} cannot take a batch of {keys.shape[0]}: raise method.queue_size"
+            )
+        slots = (self.position[...] + jnp.arange(keys.shape[0])) % size
+        self.keys[...] = self.keys[...].at[slots].set(keys.astype(jnp.float32))
+        self.position[...] = (self.position[...] + keys.shape[0]) % size
+
+
+def pixel_scaling(
+    *, stretch: str, scale: tuple[float, ...]
+) -> Callable[[Float[Array, "b h w c"]], Float[Array, "b h w c"]]:
+    """A function that brings fluxes to network range, band by band.
+
+    Args:
+        stretch: "linear", x / scale, or "asinh", arcsinh(x / scale): linear in the noise,
+            logarithmic in bright cores.
+        scale: Flux that becomes 1 before the stretch, one per band, in the data's unit.
+
+    Raises:
+        UserError: The stretch is neither.
+    """
+    if stretch not in ("linear", "asinh"):
+        raise UserError(f"stretch is {stretch!r}; it has to be 'linear' or 'asinh'")
+
+    def apply(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        scaled = image.astype(jnp.float32) / jnp.asarray(scale, jnp.float32)
+        return jnp.arcsinh(scaled) if stretch == "asinh" else scaled
+
+    return apply

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From config sections to one optax transformation. Durations are in epochs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from astrojax.config import call
+from astrojax.errors import UserError
+
+
+def constant(*, epoch: float, total: int, peak: float) -> optax.Schedule:
+    """The same rate throughout."""
+    return optax.constant_schedule(peak)
+
+
+def cosine(
+    *, epoch: float, total: int, peak: float, warmup_epochs: float, initial: float, final: float
+) -> optax.Schedule:
+    """Linear from `initial` to `peak`, then half a cosine that reaches `final` at the end."""
+    warmup = round(warmup_epochs * epoch)
+    decay = optax.cosine_decay_schedule(peak, max(total - warmup, 1), final / peak)
+    ramp = optax.linear_schedule(initial, peak, max(warmup, 1))
+    return optax.join_schedules([ramp, decay], [warmup]) if warmup else decay
+
+
+def cosine_wave(
+    *, epoch: float, total: int, peak: float, final: float, half_period_epochs: float
+) -> optax.Schedule:
+    """A cosine that goes on after its minimum: down, up, down (PyTorch's CosineAnnealingLR)."""
+    half = half_period_epochs * epoch
+    return lambda step: final + 0.5 * (peak - final) * (1 + jnp.cos(jnp.pi * step / half))
+
+
+def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
+    """Adam with the L2 term coupled to the gradient, as in `torch.optim.Adam`."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decays),
+        optax.scale_by_adam(b1=b1, b2=b2),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def adamw(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+    return optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decays)
+
+
+def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nesterov: bool):
+    """SGD whose decay enters before the momentum, as in `torch.optim.SGD`."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decays),
+        optax.sgd(rate, momentum=momentum, nesterov=nesterov),
+    )
+
+
+def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust: float):
+    """LARS (You et al. 2017); what is not decayed gets plain momentum SGD."""
+    return optax.lars(
+        rate,
+        weight_decay=weight_decay,
+        weight_decay_mask=decays,
+        trust_coefficient=trust,
+        trust_ratio_mask=decays,
+        momentum=momentum,
+    )
+
+
+_SCHEDULES = {"constant": constant, "cosine": cosine, "cosine_wave": cosine_wave}
+_OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lars": lars}
+
+
+def build(
+    *,
+    optimizer: dict,
+    schedule: dict,
+    decay_vectors: bool,
+    constant_rate: tuple[str, ...],
+    frozen: tuple[str, ...],
+    clip_norm: float | None,
+    accumulate: int,
+    skip_nonfinite: int,
+    params: Any,
+    steps_per_epoch: float,
+    total_steps: int,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """One transformation for all parameters of a method, and its learning-rate schedule.
+
+    Args:
+        optimizer: `name` is adam, adamw, sgd or lars; the other keys are its keywords.
+        schedule: `name` is constant, cosine or cosine_wave; the other keys are its keywords.
+        decay_vectors: Whether weight decay (and LARS's trust ratio) applies to parameters with
+            fewer than two axes: biases and norm scales.
+        constant_rate: Parts of the method, e.g. ("predictor",), that stay at the peak rate.
+        frozen: Parts of the method that are not trained, e.g. ("backbone",).
+        clip_norm: Global gradient norm above which gradients are scaled down, or None.
+        accumulate: Batches whose gradients are averaged for one update.
+        skip_nonfinite: How many updates in a row with a NaN or Inf gradient are skipped (and
+            counted) before one is let through, which stops the run; 0 skips none.
+        params: The parameters, for their paths and shapes.
+        steps_per_epoch: Steps in an epoch.
+        total_steps: Steps in the run.
+
+    Raises:
+        UserError: An unknown name, a key that does not fit, or a part that does not exist.
+    """
+    epoch, total = steps_per_epoch / accumulate, total_steps // accumulate
+    curve = _call(_SCHEDULES, schedule, "optim.schedule", epoch=epoch, total=total)
+
+    def decays(tree: Any) -> Any:
+        return jax.tree.map(lambda p: decay_vectors or p.ndim > 1, tree)
+
+    def one(rate: Any) -> optax.GradientTransformation:
+        return _call(_OPTIMIZERS, optimizer, "optim.optimizer", rate=rate, decays=decays)
+
+    tx = one(curve)
+    if constant_rate or frozen:
+        kinds = {"scheduled": tx, "constant": one(schedule["peak"]), "frozen": optax.set_to_zero()}
+        tx = optax.partition(kinds, _labels(params, constant_rate, frozen))
+    if clip_norm is not None:
+        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    if skip_nonfinite:
+        tx = optax.apply_if_finite(tx, skip_nonfinite)
+    if accumulate > 1:
+        tx = optax.MultiSteps(tx, accumulate)
+    return tx, curve
+
+
+def _call(table: dict[str, Callable], section: dict, path: str, **runtime: Any) -> Any:
+    if section.get("name") not in table:
+        raise UserError(
+            f"config key '{path}.name' is {section.get('name')!r}; choose from {', '.join(table)}"
+        )
+    return call(table[section["name"]], section, path=path, **runtime)
+
+
+def _labels(params: Any, constant_rate: tuple[str, ...], frozen: tuple[str, ...]) -> Any:
+    """A tree like `params` that says how each parameter is trained."""
+    parts = {str(_key(path[0])) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    for key, names in (("constant_rate", constant_rate), ("frozen", frozen)):
+        for name in names:
+            if name not in parts:
+                raise UserError(
+                    f"config key 'optim.{key}' names {name!r}; the method has: "
+                    f"{', '.join(sorted(parts))}"
+                )
+
+    def label(path: Any, _: Any) -> str:
+        part = str(_key(path[0]))
+        return "frozen" if part in frozen else "constant" if part in constant_rate else "scheduled"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _key(entry: Any) -> Any:
+    return getattr(entry, "key", getattr(entry, "name", None))
