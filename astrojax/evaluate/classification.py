@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of predicted classes: accuracy, balanced accuracy, and who is taken for whom."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from astrojax.errors import UserError
+from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate.report import Figure, Section
+
+
+def metrics(predicted: Int[np.ndarray, " n"], label: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """Accuracy, and balanced accuracy: the mean recall of the classes that occur in `label`."""
+    right = predicted == label
+    recall = [right[label == c].mean() for c in np.unique(label)]
+    return {"accuracy": float(right.mean()), "balanced_accuracy": float(np.mean(recall))}
+
+
+def majority_rate(train_label: Int[np.ndarray, " n"], label: Int[np.ndarray, " b"]) -> float:
+    """Accuracy of always naming the commonest class of the training set: what knows nothing."""
+    return float(np.mean(label == np.bincount(train_label).argmax()))
+
+
+def confusion(
+    predicted: Int[np.ndarray, " n"], label: Int[np.ndarray, " n"], *, size: int
+) -> Int[np.ndarray, "k k"]:
+    """Counts [true class, predicted class]."""
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (label, predicted), 1)
+    return counts
+
+
+def evaluate(
+    tables: dict[str, Any],
+    sources: dict[str, Any],
+    out: Path,
+    *,
+    draws: int,
+    seed: int,
+) -> Section:
+    """Scores `predictions["class_probability"]` [n k] against the labels of the test set.
+
+    Args:
+        tables: Split -> `embed.Table`; "test" is used, and "train" for the majority class.
+        sources: Split -> data source.
+        out: Folder for figures.
+        draws: Bootstrap resamples.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: There are no class predictions or no labels.
+    """
+    train, test = columns.require(tables, "classification", "train", "test")
+    label, known = columns.labels(test), columns.labels(train)
+    if "class_probability" not in test.predictions or label is None or known is None:
+        raise UserError(
+            "evaluation 'classification' needs predicted and true classes: choose a method with a "
+            "classifier and data with a 'label' column"
+        )
+    names = columns.class_names(sources["test"].info, label)
+    predicted = np.asarray(test.predictions["class_probability"]).argmax(axis=1)[label >= 0]
+    label = label[label >= 0]
+    numbers = resample.measured(metrics, predicted, label, seed=seed, draws=draws)
+    numbers["majority_rate"] = majority_rate(known[known >= 0], label)
+    size = max(len(names), int(predicted.max()) + 1)
+    names = names + tuple(str(i) for i in range(len(names), size))
+    path = plots.matrix(
+        confusion(predicted, label, size=size), out / "confusion.png",
+        rows=names, columns=names, ylabel="true class", xlabel="predicted class",
+    )  # fmt: skip
+    return Section("classification", numbers, [Figure(path, "True against predicted classes.")])

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a linear model reads from a frozen representation.
+
+Features are standardised by the training set; the strength of the L2 penalty is chosen on the
+validation set; numbers are those of the test set. Constant features carry nothing and stay zero.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from astrojax.errors import UserError
+from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate.classification import confusion, majority_rate, metrics
+from astrojax.evaluate.regression import metrics as regression_metrics
+from astrojax.evaluate.regression import scatter_figure
+from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+
+
+class Probe(NamedTuple):
+    """Predictions of a fitted probe for the test set.
+
+    Attributes:
+        predicted: Classes or values [n].
+        probability: Class probabilities [n k] in ascending order of class; None in a regression.
+        penalty: The penalty chosen on validation.
+    """
+
+    predicted: np.ndarray
+    probability: np.ndarray | None
+    penalty: float
+
+
+def _standardised(*arrays: Float[np.ndarray, "_ d"]) -> list[Float[np.ndarray, "_ d"]]:
+    """All arrays, shifted and scaled by the mean and deviation of the first."""
+    first = np.asarray(arrays[0], np.float64)
+    if not all(np.isfinite(a).all() for a in arrays):
+        raise UserError("a linear probe needs finite embeddings; some are NaN or Inf")
+    mean, deviation = first.mean(axis=0), first.std(axis=0)
+    scale = np.where(deviation > 1e-12 * (1 + np.abs(mean)), deviation, np.inf)
+    return [(np.asarray(a, np.float64) - mean) / scale for a in arrays]
+
+
+def classify(
+    train_x: Float[np.ndarray, "n d"],
+    train_y: Int[np.ndarray, " n"],
+    val_x: Float[np.ndarray, "v d"],
+    val_y: Int[np.ndarray, " v"],
+    test_x: Float[np.ndarray, "b d"],
+    *,
+    penalties: tuple[float, ...],
+    max_iterations: int,
+) -> Probe:
+    """Multinomial logistic regression: mean cross-entropy + penalty/2 * |weights|^2.
+
+    Of the penalties the one with the smallest validation cross-entropy is taken: accuracy would be
+    too coarse on a small validation set. Minimised by L-BFGS.
+
+    Raises:
+        UserError: The training set has one class only, or embeddings are not finite.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(train_y)) < 2:
+        raise UserError("a linear probe needs two classes or more in the training set")
+    train_x, val_x, test_x = _standardised(train_x, val_x, test_x)
+    model = LogisticRegression(max_iter=max_iterations, warm_start=True)
+    best = None
+    # From strong to weak: each solution starts the next, which the weak ones need most.
+    for penalty in sorted(penalties, reverse=True):
+        model.set_params(C=1 / (penalty * len(train_y)))
+        _quiet_fit(model, train_x, train_y)
+        loss = _cross_entropy(model.predict_proba(val_x), model.classes_, val_y)
+        if best is None or loss < best[0]:
+            probability = model.predict_proba(test_x)
+            best = (loss, Probe(model.classes_[probability.argmax(1)], probability, penalty))
+    return best[1]
+
+
+def _quiet_fit(model: Any, x: np.ndarray, y: np.ndarray) -> None:
+    """Fits without a warning at the iteration limit: stopping early is a choice of the config."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y)
+
+
+def _cross_entropy(probability: np.ndarray, classes: np.ndarray, label: np.ndarray) -> float:
+    """Mean -log p of the true class; a class that training never saw has probability 1e-12."""
+    place = np.searchsorted(classes, label).clip(0, len(classes) - 1)
+    p = np.where(classes[place] == label, probability[np.arange(len(label)), place], 0.0)
+    return float(-np.mean(np.log(np.maximum(p, 1e-12))))
+
+
+def regress(
+    train_x: Float[np.ndarray, "n d"],
+    train_y: Float[np.ndarray, " n"],
+    val_x: Float[np.ndarray, "v d"],
+    val_y: Float[np.ndarray, " v"],
+    test_x: Float[np.ndarray, "b d"],
+    *,
+    penalties: tuple[float, ...],
+) -> Probe:
+    """Ridge regression: mean squared error + penalty * |weights|^2 on standardised targets.
+
+    Of the penalties the one with the smallest validation error is taken. One singular value
+    decomposition serves all of them.
+
+    Raises:
+        UserError: Embeddings are not finite.
+    """
+    train_x, val_x, test_x = _standardised(train_x, val_x, test_x)
+    mean, scale = train_y.mean(), train_y.std() or 1.0
+    left, singular, right = np.linalg.svd(train_x, full_matrices=False)
+    projected = left.T @ ((train_y - mean) / scale)
+    best = None
+    for penalty in penalties:
+        weight = right.T @ (singular * projected / (singular**2 + penalty * len(train_y)))
+        error = np.mean((val_x @ weight * scale + mean - val_y) ** 2)
+        if best is None or error < best[0]:
+            best = (error, Probe(test_x @ weight * scale + mean, None, penalty))
+    return best[1]
+
+
+def subset(label: Int[np.ndarray, " n"], *, fraction: float, seed: int) -> Int[np.ndarray, " k"]:
+    """Rows of a fraction of each class, at least one of each; larger fractions contain smaller."""
+    rng, rows = np.random.default_rng(seed), []
+    for c in np.unique(label):
+        members = rng.permutation(np.flatnonzero(label == c))
+        rows.append(members[: max(1, round(fraction * len(members)))])
+    return np.sort(np.concatenate(rows))
+
+
+def evaluate(
+    tables: dict[str, Any],
+    sources: dict[str, Any],
+    out: Path,
+    *,
+    targets: tuple[str, ...],
+    penalties: tuple[float, ...],
+    fractions: tuple[float, ...],
+    repeats: int,
+    max_iterations: int,
+    draws: int,
+    seed: int,
+) -> Section:
+    """Probes the embedding for the classes, where there are labels, and for scalar columns.
+
+    Args:
+        tables: Split -> `embed.Table`; "train", "validation" and "test" are used.
+        sources: Split -> data source.
+        out: Folder for figures and tables.
+        targets: Scalars to regress, e.g. "redshift"; vector columns stand for their components.
+        penalties: L2 penalties to choose from on validation.
+        fractions: Fractions of the training labels, e.g. (0.01, 0.1), to probe with besides all.
+        repeats: Random subsets per fraction.
+        max_iterations: Limit of L-BFGS.
+        draws: Bootstrap resamples.
+        seed: Seed of subsets and bootstrap.
+    """
+    splits = columns.require(tables, "linear_probe", "train", "validation", "test")
+    numbers, figures, sheets = {}, [], []
+    label = [columns.labels(table) for table in splits]
+    if all(y is not None for y in label):
+        data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
+        options = {"penalties": penalties, "max_iterations": max_iterations}
+        numbers, figure = _classes(data, sources["test"].info, out, options, draws, seed)
+        figures.append(figure)
+        if fractions:
+            curve = label_curve(data, fractions=fractions, repeats=repeats, seed=seed, **options)
+            path = write_csv(out / "label_fractions.csv", curve)
+            sheets.append(
+                Sheet(path, f"Probe with few labels, mean and spread of {repeats} draws.")
+            )
+            path = _curve_figure(curve, numbers["majority_rate"], out / "label_fractions.png")
+            figures.append(Figure(path, "Probe accuracy against the number of training labels."))
+    if targets:
+        scored, figure = _values(splits, sources, out, targets, penalties, draws, seed)
+        numbers |= scored
+        figures.append(figure)
+    text = "" if numbers else "Nothing to probe for: no labels, and no targets are configured."
+    return Section("linear_probe", numbers, figures, text, sheets)
+
+
+def label_curve(
+    data: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    fractions: tuple[float, ...],
+    repeats: int,
+    penalties: tuple[float, ...],
+    max_iterations: int,
+    seed: int,
+) -> dict[str, list[float]]:
+    """Test accuracy of probes on fractions of the training labels.
+
+    The validation set is thinned by the same fraction: whoever has few labels has few to choose by.
+
+    Returns:
+        Parallel columns: fraction, labels, accuracy and balanced_accuracy with their standard
+        deviations over the subsets (`_error`).
+    """
+    (train_x, train_y), (val_x, val_y), (test_x, test_y) = data
+    curve: dict[str, list[float]] = {}
+    for fraction in sorted(fractions):
+        results = []
+        for repeat in range(repeats if fraction < 1 else 1):
+            rows = subset(train_y, fraction=fraction, seed=seed + repeat)
+            few = subset(val_y, fraction=fraction, seed=seed + repeat)
+            probe = classify(
+                train_x[rows], train_y[rows], val_x[few], val_y[few], test_x,
+                penalties=penalties, max_iterations=max_iterations,
+            )  # fmt: skip
+            results.append(metrics(probe.predicted, test_y))
+        row = {"fraction": fraction, "labels": len(rows)}
+        for name in results[0]:
+            values = np.array([r[name] for r in results])
+            row[name] = float(values.mean())
+            row[f"{name}_error"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        for name, value in row.items():
+            curve.setdefault(name, []).append(value)
+    return curve
+
+
+def _classes(
+    data: list[tuple[np.ndarray, np.ndarray]], info: Any, out: Path, options: dict, draws: int,
+    seed: int,
+) -> tuple[dict[str, float], Figure]:  # fmt: skip
+    (train_x, train_y), (val_x, val_y), (test_x, test_y) = data
+    probe = classify(train_x, train_y, val_x, val_y, test_x, **options)
+    numbers = resample.measured(metrics, probe.predicted, test_y, seed=seed, draws=draws)
+    numbers["majority_rate"] = majority_rate(train_y, test_y)
+    numbers["penalty"] = probe.penalty
+    names = columns.class_names(info, np.concatenate([train_y, test_y]))
+    path = plots.matrix(
+        confusion(probe.predicted, test_y, size=len(names)), out / "linear_probe.png",
+        rows=names, columns=names, ylabel="true class", xlabel="predicted class",
+    )  # fmt: skip
+    return numbers, Figure(path, "Linear probe: true against predicted classes of the test set.")
+
+
+def _values(
+    splits: list[Any], sources: dict[str, Any], out: Path, targets: tuple[str, ...],
+    penalties: tuple[float, ...], draws: int, seed: int,
+) -> tuple[dict[str, float], Figure]:  # fmt: skip
+    info, path = sources["test"].info, "linear_probe.targets"
+    found = [columns.pick(table, info, targets, path) for table in splits]
+    numbers, pairs = {}, {}
+    for name in found[0]:
+        known = [np.isfinite(values[name]) for values in found]
+        if any(k.sum() < 2 for k in known):
+            raise UserError(
+                f"linear probe target {name!r} has no finite values in one of the splits"
+            )
+        x = [t.embedding[k] for t, k in zip(splits, known, strict=True)]
+        y = [v[name][k] for v, k in zip(found, known, strict=True)]
+        probe = regress(x[0], y[0], x[1], y[1], x[2], penalties=penalties)
+        scores = resample.measured(
+            regression_metrics, probe.predicted, y[2], seed=seed, draws=draws
+        )
+        numbers |= {f"{name}_{k}": scores[k] for k in ("r2", "r2_error", "rmse", "rmse_error")}
+        pairs[name] = (probe.predicted, y[2])
+    path = scatter_figure(pairs, out / "linear_probe_targets.png")
+    return numbers, Figure(path, "Linear probe: predicted against true values of the test set.")
+
+
+def _curve_figure(curve: dict[str, list[float]], majority: float, path: Path) -> Path:
+    canvas = plots.figure(5.2, 3.6)
+    axes = canvas.subplots()
+    for name in ("accuracy", "balanced_accuracy"):
+        error = np.nan_to_num(curve[f"{name}_error"])
+        axes.errorbar(
+            curve["labels"], curve[name], error, marker="o", ms=4, lw=1.2, capsize=2,
+            label=name.replace("_", " "),
+        )  # fmt: skip
+    axes.axhline(majority, color="0.5", ls=":", lw=1, label="commonest class")
+    axes.set(xscale="log", xlabel="training labels", ylabel="test accuracy")
+    axes.legend(fontsize=8, frameon=False)
+    return plots.save(canvas, path)

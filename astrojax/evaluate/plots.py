@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figure helpers: display of multi-band stamps, contact sheets, matrices, loss curves.
+
+Figures are `matplotlib.figure.Figure` objects, not pyplot state, so that nothing depends on a
+display or leaks between tasks.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+MOST_CURVES = 12
+
+
+def figure(width: float, height: float) -> "Canvas":
+    """An empty figure, size in inches, whose layout keeps labels apart."""
+    from matplotlib.figure import Figure as Canvas
+
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def save(canvas: "Canvas", path: Path) -> Path:
+    """Writes a PNG and returns its path."""
+    canvas.savefig(path, dpi=130)
+    return path
+
+
+def rgb(
+    images: Float[np.ndarray, "n h w c"], bands: Sequence[str], unit: str
+) -> Float[np.ndarray, "n h w 3"]:
+    """Stamps for the eye: asinh stretch (Lupton et al. 2004) with one scaling for the whole set.
+
+    Images in "display" units are taken as they are (values in [0, 1]). Otherwise bands run from
+    blue to red: one band is grey, more are averaged in three groups by wavelength, each band
+    divided by its sky noise, so that colour means signal-to-noise and not the unit of the band.
+
+    Args:
+        images: Pixels; anything finite (what is not is shown black).
+        bands: Band names, as many as `c`.
+        unit: `DataInfo.unit`.
+
+    Returns:
+        Red, green and blue in [0, 1].
+    """
+    count = len(bands)
+    if unit == "display":
+        shown = np.clip(images, 0, 1)
+        return np.repeat(shown, 3, axis=-1) if count == 1 else shown[..., :3]
+    images = np.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0)
+    groups = [[0], [0], [0]] if count == 1 else [[0], [0, 1], [1]]
+    if count > 2:
+        groups = [list(g) for g in np.array_split(np.arange(count), 3)]
+    sky, noise = _sky(images)
+    signal = (images - sky) / noise
+    blue, green, red = (signal[..., g].mean(axis=-1) for g in groups)
+    return _lupton(red, green, blue)
+
+
+def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and scatter of each band along the stamps' borders; stamps without noise get 1%."""
+    border = np.ones(images.shape[1:3], bool)
+    width = max(1, min(border.shape) // 8)
+    border[width:-width, width:-width] = False
+    pixels = images[:, border].reshape(-1, images.shape[-1])
+    sky = np.median(pixels, axis=0)
+    noise = 1.4826 * np.median(np.abs(pixels - sky), axis=0)
+    peak = np.abs(images).max(axis=(0, 1, 2))
+    return sky, np.maximum(noise, np.where(peak > 0, 0.01 * peak, 1.0))
+
+
+def _lupton(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
+    from astropy.visualization import make_lupton_rgb
+
+    # Linear below about 5 sigma, white at about 150: faint outskirts and bright cores both show.
+    frames = [
+        make_lupton_rgb(r, g, b, minimum=-1.0, stretch=12.0, Q=8.0)
+        for r, g, b in zip(red, green, blue, strict=True)
+    ]
+    return np.stack(frames).astype(np.float32) / 255
+
+
+def contact_sheet(
+    pictures: Float[np.ndarray, "n h w 3"],
+    captions: Sequence[str],
+    path: Path,
+    *,
+    per_row: int,
+    title: str = "",
+) -> Path:
+    """Pictures in rows, each with a short caption above it."""
+    rows = math.ceil(len(pictures) / per_row)
+    canvas = figure(1.6 * per_row, 1.85 * rows + (0.4 if title else 0))
+    cells = canvas.subplots(rows, per_row, squeeze=False).ravel()
+    for cell in cells:
+        cell.axis("off")
+    for cell, picture, caption in zip(cells, pictures, captions, strict=False):
+        cell.imshow(picture, origin="lower", interpolation="nearest")
+        cell.set_title(caption, fontsize=8, pad=3)
+    if title:
+        canvas.suptitle(title, fontsize=11)
+    return save(canvas, path)
+
+
+def matrix(
+    counts: Int[np.ndarray, "n k"],
+    path: Path,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    ylabel: str,
+    xlabel: str,
+) -> Path:
+    """A table of counts, coloured by the fraction of each row; cells are written while they fit."""
+    height, width = counts.shape
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    canvas = figure(2.8 + 0.42 * min(width, 40), 1.9 + 0.32 * min(height, 60))
+    axes = canvas.subplots()
+    image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(width), columns, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(height), rows, fontsize=8)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if height * width <= 400:
+        for i, j in np.ndindex(height, width):
+            color = "white" if fraction[i, j] > 0.6 else "black"
+            axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=color)
+    canvas.colorbar(image, ax=axes, label=f"fraction of the {ylabel}")
+    return save(canvas, path)
+
+
+def plane_panels(
+    plane: Float[np.ndarray, "n 2"],
+    panels: Mapping[str, Shaped[np.ndarray, " n"]],
+    path: Path,
+    *,
+    axes_name: str,
+) -> Path:
+    """Points of a plane, one panel per label -> values; text values are classes.
+
+    Colours run over the central 96% of the values; objects without a value are left out.
+    """
+    per_row = min(3, len(panels))
+    rows = math.ceil(len(panels) / per_row)
+    canvas = figure(4.4 * per_row, 3.7 * rows)
+    cells = canvas.subplots(rows, per_row, squeeze=False).ravel()
+    size = float(np.clip(9000 / len(plane), 1.5, 18))
+    for cell, (label, values) in zip(cells, panels.items(), strict=False):
+        if values.dtype.kind in "UO":
+            _classes(cell, plane, values, size)
+        else:
+            known = np.isfinite(values)
+            low, high = np.percentile(values[known], (2, 98)) if known.any() else (0, 1)
+            dots = cell.scatter(
+                *plane[known].T, c=values[known], s=size, lw=0, cmap="viridis", vmin=low, vmax=high
+            )
+            canvas.colorbar(dots, ax=cell, label=label, extend="both")
+        cell.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2", xticks=[], yticks=[])
+        cell.set_title(label, fontsize=10)
+    for cell in cells[len(panels) :]:
+        cell.axis("off")
+    return save(canvas, path)
+
+
+def _classes(cell: Any, plane: np.ndarray, values: np.ndarray, size: float) -> None:
+    from matplotlib import colormaps
+
+    palette = colormaps["tab20"].colors
+    for i, name in enumerate(sorted(set(values.tolist()))):
+        chosen = plane[values == name]
+        cell.scatter(*chosen.T, s=size, lw=0, color=palette[(2 * i + i // 10) % 20], label=name)
+    cell.legend(fontsize=7, markerscale=3, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+
+def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Logged numbers against the training step.
+
+    Args:
+        records: Lines of `metrics.jsonl`: dicts with "step" and numbers. Names that agree after
+            their last "/" ("train/loss", "validation/loss") share a panel.
+        path: Where to write the PNG.
+    """
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for record in records:
+        for name, value in record.items():
+            if name == "step" or isinstance(value, bool | str) or value is None:
+                continue
+            split, _, panel = name.rpartition("/")
+            points = curves.setdefault(panel, {}).setdefault(split, [])
+            points.append((record["step"], float(value)))
+    shown = list(curves.items())[:MOST_CURVES]
+    per_row = min(3, max(1, len(shown)))
+    rows = max(1, math.ceil(len(shown) / per_row))
+    canvas = figure(3.9 * per_row, 2.7 * rows)
+    cells = canvas.subplots(rows, per_row, squeeze=False).ravel()
+    for cell, (panel, lines) in zip(cells, shown, strict=False):
+        values = np.concatenate([np.asarray(line)[:, 1] for line in lines.values()])
+        for split, line in lines.items():
+            cell.plot(*np.asarray(line).T, lw=1.2, label=split or None)
+        # A loss that falls a hundredfold is a flat line on a linear axis.
+        if values.min() > 0 and values.max() > 30 * values.min():
+            cell.set_yscale("log")
+        cell.set(xlabel="training step", ylabel=panel.replace("_", " "))
+        if any(lines):
+            cell.legend(fontsize=8, frameon=False)
+    for cell in cells[len(shown) :]:
+        cell.axis("off")
+    return save(canvas, path)
