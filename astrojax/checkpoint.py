@@ -115,29 +115,31 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def initialise(*, method: nnx.Module, workdir: str, parts: tuple[str, ...]) -> None:
-    """Replaces parts of a method, e.g. ("backbone",), by those of another run's checkpoint.
+def initialise(*, method: nnx.Module, workdir: str, parts: dict) -> None:
+    """Replaces parts of a method by parts of another run's checkpoint.
 
     Parameters and batch statistics are taken; optimizer state and everything else are not.
 
     Args:
         method: The method to change.
         workdir: Folder of the run to take from.
-        parts: Attributes of both methods.
+        parts: {part here: part there}, as paths of attributes: {"backbone": "encoder/backbone"}.
 
     Raises:
         UserError: There is no such run or part, or a shape differs; the message names it.
     """
     saved = restore_variables(workdir)
-    for part in parts:
-        if not hasattr(method, part):
-            raise UserError(f"config key 'init.parts' names {part!r}, which the method lacks")
-        module = getattr(method, part)
+    for here, there in parts.items():
+        module = method
+        for attribute in here.split("/"):
+            if not hasattr(module, attribute):
+                raise UserError(f"config key 'init.parts' names {here!r}, which the method lacks")
+            module = getattr(module, attribute)
         state = nnx.state(module, nnx.Not(Momentum))
         for path, variable in nnx.to_flat_state(state):
-            name = "/".join(map(str, (part, *path)))
+            name = "/".join(map(str, (there, *path)))
             if name not in saved:
-                raise UserError(f"the run in {workdir} has no '{name}'; was its {part} another?")
+                raise UserError(f"the run in {workdir} has no '{name}' for {here!r} to start from")
             if saved[name].shape != variable.shape:
                 raise UserError(
                     f"'{name}' has shape {saved[name].shape} in {workdir} and {variable.shape} "

@@ -101,7 +101,9 @@ def momentum_update(target: nnx.Module, online: nnx.Module, decay: float | Array
     """target <- decay target + (1 - decay) online, for every parameter; other state is copied."""
     slow = nnx.state(target, Momentum)
     fast = nnx.state(online, nnx.Param)
-    mixed = jax.tree.map(lambda s, f: decay * s + (1 - decay) * f, slow.to_pure_dict(), fast.to_pure_dict())
+    mixed = jax.tree.map(
+        lambda s, f: decay * s + (1 - decay) * f, slow.to_pure_dict(), fast.to_pure_dict()
+    )
     nnx.replace_by_pure_dict(slow, mixed)
     nnx.update(target, slow)
 
@@ -153,3 +155,16 @@ def pixel_scaling(
         return jnp.arcsinh(scaled) if stretch == "asinh" else scaled
 
     return apply
+
+
+def centre_crop(image: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
+    """The central `size` x `size` pixels.
+
+    Raises:
+        UserError: The images are smaller than that.
+    """
+    height, width = image.shape[1:3]
+    if min(height, width) < size:
+        raise UserError(f"stamps of {height} x {width} pixels are smaller than the crop of {size}")
+    top, left = (height - size) // 2, (width - size) // 2
+    return image[:, top : top + size, left : left + size]

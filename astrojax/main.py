@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m astrojax.main --config experiments/pita.py`: trains, evaluates, says where it is."""
 
+import logging
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from astrojax.errors import UserError
@@ -22,10 +23,13 @@ def main(argv: list[str]) -> None:
     del argv
     if _CONFIG.value is None:
         raise UserError("say what to run, e.g. --config experiments/pita.py")
-    logging.use_python_logging()
-    from astrojax import train
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    for noisy in ("jax", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    from astrojax import sharding, train
     from astrojax.evaluate import run as evaluation
 
+    sharding.setup()
     workdir = Path(_WORKDIR.value or default_workdir())
     if train.run(_CONFIG.value, workdir) or not evaluation.done(workdir):
         evaluation.run(workdir)

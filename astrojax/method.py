@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.pipeline import DataInfo, Source
 from astrojax.errors import UserError
 
 Batch = Mapping[str, Array]
@@ -26,6 +26,9 @@ class Method(nnx.Module):
 
     columns: ClassVar[tuple[str, ...]] = ("image",)
     """Entries that a batch must have."""
+
+    def check(self, source: Source) -> None:
+        """Raises `UserError` if a training split does not suit the method."""
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray

@@ -7,7 +7,9 @@ both axes; parameters, optimizer state and momentum copies over "fsdp" alone, wh
 than 1.
 """
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -18,6 +20,17 @@ from astrojax.errors import UserError
 
 T = TypeVar("T")
 _LARGE = 2**14  # leaves with fewer elements are cheaper to replicate than to gather
+
+
+def setup() -> None:
+    """Prepares a process: switches on the compilation cache, in the user's cache folder.
+
+    JAX_COMPILATION_CACHE_DIR, where set, says otherwise.
+    """
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(root) / "astrojax" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def make_mesh(*, fsdp: int) -> Mesh:

@@ -139,6 +139,7 @@ class Run:
                 f"method {s.method['name']!r} needs {', '.join(missing)}, which the data lack; "
                 f"they have {', '.join(train[0])}"
             )
+        self.method.check(train)
         self.graph, params, rest = nnx.split(self.method, nnx.Param, ...)
         self.tx, self.schedule = call(
             optim.build,
@@ -155,12 +156,7 @@ class Run:
         """The state before the first step, on the mesh."""
         params, rest = self._initial
         if self.settings.init is not None:
-            call(
-                checkpoint.initialise,
-                self.settings.init,
-                path="init",
-                method=self.method,
-            )
+            call(checkpoint.initialise, self.settings.init, path="init", method=self.method)
             _, params, rest = nnx.split(self.method, nnx.Param, ...)
         zero = jnp.zeros((), jnp.int32)
         key = jax.random.key(self.settings.seed)
@@ -172,9 +168,7 @@ class Run:
         params, rest = self._initial
         zero = jnp.zeros((), jnp.int32)
         abstract = jax.eval_shape(
-            lambda p, r: TrainState(
-                zero, jax.random.key(0), p, r, self.tx.init(p), zero
-            ),
+            lambda p, r: TrainState(zero, jax.random.key(0), p, r, self.tx.init(p), zero),
             params,
             rest,
         )
@@ -223,7 +217,8 @@ def run(config: Any, workdir: str | Path) -> bool:
         return False
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.settings.keep)
     found = saved.restore(job.abstract_state())
-    state, extra = found if found else (job.initial_state(), {"seconds": 0.0, "monitor": None})
+    fresh = {"seconds": 0.0, "monitor": None, "pending": []}
+    state, extra = found if found else (job.initial_state(), fresh)
     watch = monitor.make(job, workdir, extra["monitor"])
     writer = metrics.Writer(workdir, from_step=int(state.step))
     logging.info(
@@ -231,7 +226,7 @@ def run(config: Any, workdir: str | Path) -> bool:
         workdir, job.total_steps, job.settings.batch_size, jax.device_count(),
         jax.default_backend(), f", resumed at step {int(state.step)}" if found else "",
     )  # fmt: skip
-    loop = _Loop(job, saved, writer, watch, extra["seconds"])
+    loop = _Loop(job, saved, writer, watch, extra)
     try:
         state = loop.go(state)
     finally:
@@ -281,9 +276,10 @@ def _flat(tree: Any, path: str = "") -> dict[str, Any]:
 class _Loop:
     """The state of the loop that is not part of the training state: clocks, writers, signals."""
 
-    def __init__(self, job: Run, saved, writer: metrics.Writer, watch, seconds: float):
+    def __init__(self, job: Run, saved: Any, writer: metrics.Writer, watch: Any, extra: dict):
         self.job, self.saved, self.writer, self.watch = job, saved, writer, watch
-        self.before, self.began, self.rate = seconds, time.monotonic(), 0.0
+        self.before, self.began, self.rate = extra["seconds"], time.monotonic(), 0.0
+        self.pending: list[dict] = extra["pending"]  # logs of the steps since the last record
         self.stop = False
 
     def seconds(self) -> float:
@@ -294,14 +290,14 @@ class _Loop:
         """Steps until the end, an early stop, or a signal."""
         s, total, step = self.job.settings, self.job.total_steps, int(state.step)
         previous = signal.signal(signal.SIGTERM, self._on_signal)
-        batches, pending, since = self.job.batches(step), [], time.monotonic()
+        batches, since = self.job.batches(step), (step, time.monotonic())
         while step < total:
             state, logs = self.job.step(state, next(batches))
             step += 1
-            pending.append(logs)
+            self.pending.append(logs)
             if step % s.log_every == 0 or step == total:
-                self._log(state, step, pending, since)
-                pending, since = [], time.monotonic()
+                self._log(state, step, *since)
+                since = (step, time.monotonic())
             seen, ended = self.watch(state, step)
             if seen:
                 self.writer.write(step, seen)
@@ -323,9 +319,9 @@ class _Loop:
 
     def _save(self, state: TrainState, step: int) -> None:
         self._check_finite(state)
-        self.saved.save(
-            step, state, {"seconds": self.seconds(), "monitor": self.watch.memory()}
-        )
+        self.pending = _floats(self.pending)
+        extra = {"pending": self.pending, "monitor": self.watch.memory()}
+        self.saved.save(step, state, {"seconds": self.seconds(), **extra})
 
     def _check_finite(self, state: TrainState) -> None:
         bad = int(state.first_bad)
@@ -336,14 +332,15 @@ class _Loop:
                 "or set optim.clip_norm or optim.skip_nonfinite)"
             )
 
-    def _log(self, state: TrainState, step: int, pending: list[dict], since: float) -> None:
-        values = jax.tree.map(lambda *v: float(np.mean(v)), *jax.device_get(pending))
+    def _log(self, state: TrainState, step: int, from_step: int, since: float) -> None:
+        values = jax.tree.map(lambda *v: float(np.mean(v)), *_floats(self.pending))
         self._check_finite(state)
+        self.pending, steps = [], step - from_step
         elapsed = time.monotonic() - since
-        self.rate = len(pending) * self.job.settings.batch_size / elapsed
+        self.rate = steps * self.job.settings.batch_size / elapsed
         values["learning_rate"] = float(self.job.schedule(step))
         values["epoch"] = step / self.job.steps_per_epoch
-        left = (self.job.total_steps - step) * elapsed / len(pending)
+        left = (self.job.total_steps - step) * elapsed / steps
         told = {k: v for k, v in values.items() if k not in ("learning_rate", "epoch")}
         text = "  ".join(f"{k} {v:.4g}" for k, v in told.items())
         self.writer.write(step, {**values, "examples_per_second": self.rate})
@@ -351,3 +348,7 @@ class _Loop:
             "step %d/%d  %s  %.0f images/s  %.1f min left",
             step, self.job.total_steps, text, self.rate, left / 60,
         )  # fmt: skip
+
+
+def _floats(logs: list[dict]) -> list[dict[str, float]]:
+    return jax.tree.map(float, jax.device_get(logs))

@@ -112,8 +112,40 @@ class Subset:
         return self.source.column(name)[self.positions]
 
 
+class Dereddened:
+    """A source whose pixels are corrected for Galactic dust: x 10^(0.4 R_b E(B-V)), in float32.
+
+    Raises:
+        UserError: The data have no `ebv`, or no R_b is known for their bands.
+    """
+
+    def __init__(self, source: Source):
+        self.source, self.info = source, source.info
+        if source.info.extinction is None:
+            raise UserError("config key 'data.deredden' is on, but the data state no R_b per band")
+        if "ebv" not in source[0]:
+            raise UserError("config key 'data.deredden' is on, but the data have no ebv")
+        self.coefficients = 0.4 * np.log(10) * np.asarray(source.info.extinction)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        example = dict(self.source[index])
+        factor = np.exp(self.coefficients * float(example["ebv"])).astype(np.float32)
+        return {**example, "image": example["image"].astype(np.float32) * factor}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.source.column(name)
+
+
 def load(section: Mapping[str, Any]) -> dict[str, Source]:
     """Opens the data set that the config section names: {"train", "validation", "test"}.
+
+    Args:
+        section: `name` is a module of `astrojax.data`, `deredden` wraps its splits in
+            `Dereddened`; the other keys are those of the module's `load`.
 
     Raises:
         UserError: There is no such kind of source, or its own checks fail.
@@ -126,7 +158,11 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("astrojax"):
             raise
         raise UserError(f"config key 'data.name' is {name!r}; {_kinds()}") from None
-    return call(loader, section, path="data")
+    keys = {k: v for k, v in section.items() if k != "deredden"}
+    sources = call(loader, keys, path="data")
+    if section.get("deredden"):
+        return {split: Dereddened(source) for split, source in sources.items()}
+    return sources
 
 
 def _kinds() -> str:

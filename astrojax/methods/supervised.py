@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supervised learning on any column: from scratch, on frozen features, or fine-tuning.
+
+    f = neck(backbone(view(x))),  y = head(dropout(f)),  L = mean over labelled of l(y, target)
+
+l is cross-entropy for classes; Huber, squared or absolute error for numbers. The schemes of
+transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init` says where the
+weights come from, `optim.frozen` what is not trained, and `train_backbone=False` keeps frozen
+batch norms on their running statistics. It is also PITA's fully supervised baseline (Huber on
+redshift) and the regression of lens parameters.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import random
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from astrojax import augment, backbones, layers
+from astrojax.config import call
+from astrojax.data.pipeline import DataInfo, Source
+from astrojax.errors import UserError
+from astrojax.method import Batch, Method
+
+_ERRORS = ("cross_entropy", "huber", "squared", "absolute")
+
+
+class Supervised(Method):
+    """A backbone, an optional MLP neck and a linear or MLP head on one column of the data.
+
+    Args:
+        backbone: Section of `backbones.build`.
+        backbone_outputs: Units of a linear layer on the pooled features, or None for none.
+        neck: Widths of an MLP between backbone and head; () for none. Its output is the embedding.
+        head: Hidden widths of the head; () for a linear one.
+        target: Column to predict: integer classes, or one or several numbers.
+        outputs: Number of classes, or of numbers.
+        error: "cross_entropy", "huber", "squared" or "absolute".
+        huber_delta: Where the Huber error turns linear, in units of the scaled target.
+        target_offset: Subtracted from the target before training, added to predictions; one for
+            all outputs or one each. Ignored for classes.
+        target_scale: Divides the target likewise.
+        class_weights: Weight of each class in the loss, or None for equal ones.
+        dropout: Rate before the head.
+        train_backbone: False keeps the backbone in evaluation mode (with `optim.frozen`).
+        rotations: Predictions are averaged over this many quarter turns (1 to 4).
+        view: Section of `augment.view`.
+        stretch: Section of `layers.pixel_scaling`.
+        info: The data.
+        rngs: Keys for the initial weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: dict,
+        backbone_outputs: int | None,
+        neck: tuple[int, ...],
+        head: tuple[int, ...],
+        target: str,
+        outputs: int,
+        error: str,
+        huber_delta: float,
+        target_offset: tuple[float, ...],
+        target_scale: tuple[float, ...],
+        class_weights: tuple[float, ...] | None,
+        dropout: float,
+        train_backbone: bool,
+        rotations: int,
+        view: dict,
+        stretch: dict,
+        info: DataInfo,
+        rngs: nnx.Rngs,
+    ):
+        if error not in _ERRORS:
+            raise UserError(
+                f"config key 'method.error' is {error!r}; choose from {', '.join(_ERRORS)}"
+            )
+        if class_weights is not None and len(class_weights) != outputs:
+            raise UserError(
+                f"config key 'method.class_weights' has {len(class_weights)} values for "
+                f"{outputs} classes"
+            )
+        self.columns = ("image", target)
+        self.view = augment.view(view, info=info, path="method.view")
+        self.crop = view["crop"]
+        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.backbone = backbones.build(
+            backbone,
+            bands=len(info.bands),
+            image_size=self.crop,
+            num_classes=backbone_outputs,
+            rngs=rngs,
+        )
+        width = self.backbone.width if backbone_outputs is None else backbone_outputs
+        self.neck = layers.MLP((width, *neck), rngs=rngs)
+        self.head = layers.MLP(((width, *neck)[-1], *head, outputs), rngs=rngs)
+        self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
+        self.offset, self.spread = target_offset, target_scale
+        self.class_weights, self.dropout = class_weights, dropout
+        self.train_backbone, self.rotations = train_backbone, rotations
+
+    def check(self, source: Source) -> None:
+        """Raises `UserError` if the training data have no usable label."""
+        values = np.asarray(source.column(self.target))
+        if self.error == "cross_entropy":
+            if not np.issubdtype(values.dtype, np.integer):
+                raise UserError(f"column {self.target!r} is not of integers, so it has no classes")
+            if values.max() >= self.outputs:
+                raise UserError(
+                    f"column {self.target!r} has label {values.max()}, and config key "
+                    f"'method.outputs' allows 0 to {self.outputs - 1}"
+                )
+            known = values >= 0
+        else:
+            width = 1 if values.ndim == 1 else values.shape[1]
+            if width != self.outputs:
+                raise UserError(
+                    f"column {self.target!r} has {width} numbers per object and config key "
+                    f"'method.outputs' is {self.outputs}"
+                )
+            known = np.isfinite(values)
+        if not known.any():
+            raise UserError(f"no training example has a label in column {self.target!r}")
+
+    def loss(
+        self, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The mean error over the labelled examples of the batch."""
+        view_key, drop_key, head_key = random.split(key, 3)
+        image = self.scale(self.view(view_key, batch["image"]))
+        features = self._features(image, drop_key if self.train_backbone else None)
+        if self.dropout:
+            keep = random.bernoulli(head_key, 1 - self.dropout, features.shape)
+            features = jnp.where(keep, features / (1 - self.dropout), 0)
+        error, weight = self._errors(self.head(features), batch[self.target])
+        return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1e-12), {}
+
+    def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
+        """The unweighted error of each example on its central crop; 0 without a label."""
+        image = self.scale(layers.centre_crop(batch["image"], self.crop))
+        error, weight = self._errors(self.head(self._features(image, None)), batch[self.target])
+        return jnp.where(weight > 0, error, 0)
+
+    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+        """What the head sees of the central crop."""
+        return self._features(self.scale(layers.centre_crop(image, self.crop)), None)
+
+    def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+        """`<target>`, in the target's units; for classes also `<target>_probability` [b k]."""
+        turned = [jnp.rot90(image, k, (1, 2)) for k in range(self.rotations)]
+        outputs = [self.head(self.embed(x)) for x in turned]
+        if self.error == "cross_entropy":
+            probability = jnp.mean(jnp.stack([nnx.softmax(y) for y in outputs]), 0)
+            name = f"{self.target}_probability"
+            return {self.target: jnp.argmax(probability, -1), name: probability}
+        mean = jnp.mean(jnp.stack(outputs), 0)
+        value = mean * jnp.asarray(self.spread) + jnp.asarray(self.offset)
+        return {self.target: value[:, 0] if self.outputs == 1 else value}
+
+    def _features(
+        self, image: Float[Array, "b h w c"], key: PRNGKeyArray | None
+    ) -> Float[Array, "b d"]:
+        return self.neck(self.backbone(image, train=key is not None, key=key))
+
+    def _errors(
+        self, output: Float[Array, "b k"], target: Array
+    ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        """Each example's error and weight; weight 0 where there is no label."""
+        output = output.astype(jnp.float32)
+        if self.error == "cross_entropy":
+            label = jnp.maximum(target, 0)
+            weights = jnp.ones(self.outputs) if self.class_weights is None else self.class_weights
+            error = optax.softmax_cross_entropy_with_integer_labels(output, label)
+            return error, jnp.where(target >= 0, jnp.asarray(weights)[label], 0.0)
+        target = target.reshape(len(target), -1)
+        known = jnp.isfinite(target).all(-1)
+        wanted = (target - jnp.asarray(self.offset)) / jnp.asarray(self.spread)
+        residual = jnp.where(known[:, None], output - wanted, 0)
+        if self.error == "huber":
+            error = optax.huber_loss(residual, delta=self.delta)
+        else:
+            error = residual**2 if self.error == "squared" else jnp.abs(residual)
+        return error.mean(-1), known.astype(jnp.float32)
