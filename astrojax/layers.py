@@ -98,7 +98,7 @@ def momentum_copy(module: M) -> M:
 
 
 def momentum_update(target: nnx.Module, online: nnx.Module, decay: float | Array) -> None:
-    """target <- decay target + (1 - decay) online, for every parameter; other state is copied."""
+    """Parameters of the target become decay * target + (1 - decay) * online."""
     slow = nnx.state(target, Momentum)
     fast = nnx.state(online, nnx.Param)
     mixed = jax.tree.map(

@@ -65,7 +65,7 @@ class Monitor:
 
     def memory(self) -> dict:
         """What has to survive a restart; plain JSON."""
-        return self.seen
+        return dict(self.seen)  # a copy: it is written in the background
 
     def _apply(self, params: nnx.State, rest: nnx.State, image: jax.Array) -> jax.Array:
         return nnx.merge(self.job.graph, params, rest).embed(image)
@@ -99,7 +99,9 @@ class Monitor:
     def _embed(self, state: Any, split: str) -> np.ndarray:
         parts = []
         for batch, count in self._batches(split, ("image",)):
-            parts.append(np.asarray(self._forward(state.params, state.rest, batch["image"]))[:count])
+            parts.append(
+                np.asarray(self._forward(state.params, state.rest, batch["image"]))[:count]
+            )
         return np.concatenate(parts)
 
     def _loss(self, state: Any) -> float:

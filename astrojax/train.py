@@ -320,7 +320,7 @@ class _Loop:
     def _save(self, state: TrainState, step: int) -> None:
         self._check_finite(state)
         self.pending = _floats(self.pending)
-        extra = {"pending": self.pending, "monitor": self.watch.memory()}
+        extra = {"pending": list(self.pending), "monitor": self.watch.memory()}
         self.saved.save(step, state, {"seconds": self.seconds(), **extra})
 
     def _check_finite(self, state: TrainState) -> None:

@@ -148,7 +148,7 @@ def density_figure(
     bins = np.linspace(0, top, 90 if len(z_ref) > 3000 else 50)
     _, _, _, mesh = axes.hist2d(z_ref, z_pred, bins=(bins, bins), norm="log", cmap="viridis")
     line = np.array([0, top])
-    axes.plot(line, line, color="black", lw=1, label="equal")
+    axes.plot(line, line, color="black", lw=1, label=r"$z_\mathrm{pred}=z_\mathrm{ref}$")
     for sign in (-1, 1):
         label = r"$\pm 0.15\,(1+z)$" if sign == 1 else None
         edge = line + sign * 0.15 * (1 + line)

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
-
-MOST_CURVES = 12
 
 
 def figure(width: float, height: float) -> "Canvas":
@@ -37,9 +35,10 @@ def rgb(
 ) -> Float[np.ndarray, "n h w 3"]:
     """Stamps for the eye: asinh stretch (Lupton et al. 2004) with one scaling for the whole set.
 
-    Images in "display" units are taken as they are (values in [0, 1]). Otherwise bands run from
-    blue to red: one band is grey, more are averaged in three groups by wavelength, each band
-    divided by its sky noise, so that colour means signal-to-noise and not the unit of the band.
+    Images in "display" units are taken as they are (values in [0, 1], first row on top). Otherwise
+    the first row is at the bottom, as in FITS, and is put there; bands run from blue to red: one
+    band is grey, more are averaged in three groups by wavelength, each band divided by its sky
+    noise, so that colour means signal-to-noise and not the unit of the band.
 
     Args:
         images: Pixels; anything finite (what is not is shown black).
@@ -47,7 +46,7 @@ def rgb(
         unit: `DataInfo.unit`.
 
     Returns:
-        Red, green and blue in [0, 1].
+        Red, green and blue in [0, 1], the first row on top.
     """
     count = len(bands)
     if unit == "display":
@@ -60,7 +59,7 @@ def rgb(
     sky, noise = _sky(images)
     signal = (images - sky) / noise
     blue, green, red = (signal[..., g].mean(axis=-1) for g in groups)
-    return _lupton(red, green, blue)
+    return _lupton(red, green, blue)[:, ::-1]
 
 
 def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,9 +77,11 @@ def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _lupton(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
     from astropy.visualization import make_lupton_rgb
 
-    # Linear below about 5 sigma, white at about 150: faint outskirts and bright cores both show.
+    # Linear up to 2 sigma, so that faint outskirts show; white at what the bright stamps reach.
+    peak = ((red + green + blue) / 3).max(axis=(1, 2))
+    q = float(np.arcsinh(max(np.percentile(peak, 90), 10.0) / 2))
     frames = [
-        make_lupton_rgb(r, g, b, minimum=-1.0, stretch=12.0, Q=8.0)
+        make_lupton_rgb(r, g, b, minimum=-1.0, stretch=2 * q, Q=q)
         for r, g, b in zip(red, green, blue, strict=True)
     ]
     return np.stack(frames).astype(np.float32) / 255
@@ -101,7 +102,7 @@ def contact_sheet(
     for cell in cells:
         cell.axis("off")
     for cell, picture, caption in zip(cells, pictures, captions, strict=False):
-        cell.imshow(picture, origin="lower", interpolation="nearest")
+        cell.imshow(picture, interpolation="nearest")
         cell.set_title(caption, fontsize=8, pad=3)
     if title:
         canvas.suptitle(title, fontsize=11)
@@ -122,67 +123,81 @@ def matrix(
     fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     canvas = figure(2.8 + 0.42 * min(width, 40), 1.9 + 0.32 * min(height, 60))
     axes = canvas.subplots()
-    image = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(fraction, cmap="Blues", vmin=0, aspect="auto")
     axes.set_xticks(range(width), columns, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(height), rows, fontsize=8)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if height * width <= 400:
         for i, j in np.ndindex(height, width):
-            color = "white" if fraction[i, j] > 0.6 else "black"
+            color = "white" if fraction[i, j] > 0.6 * fraction.max() else "black"
             axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=color)
-    canvas.colorbar(image, ax=axes, label=f"fraction of the {ylabel}")
+    canvas.colorbar(image, ax=axes, label=f"fraction of the {ylabel}", aspect=30)
     return save(canvas, path)
 
 
 def plane_panels(
     plane: Float[np.ndarray, "n 2"],
-    panels: Mapping[str, Shaped[np.ndarray, " n"]],
+    panels: Mapping[str, Float[np.ndarray, " n"]],
     path: Path,
     *,
     axes_name: str,
+    label: Int[np.ndarray, " n"] | None = None,
+    names: Sequence[str] = (),
 ) -> Path:
-    """Points of a plane, one panel per label -> values; text values are classes.
+    """Points of a plane, one panel per axis label -> values, and one for classes.
 
     Colours run over the central 96% of the values; objects without a value are left out.
+
+    Args:
+        plane: Points.
+        panels: What to colour by.
+        path: Where to write the PNG.
+        axes_name: What the axes are.
+        label: Classes, -1 for none, or None for no such panel.
+        names: Names of the classes.
     """
-    per_row = min(3, len(panels))
-    rows = math.ceil(len(panels) / per_row)
+    count = len(panels) + (label is not None)
+    per_row = min(3, count)
+    rows = math.ceil(count / per_row)
     canvas = figure(4.4 * per_row, 3.7 * rows)
     cells = canvas.subplots(rows, per_row, squeeze=False).ravel()
     size = float(np.clip(9000 / len(plane), 1.5, 18))
-    for cell, (label, values) in zip(cells, panels.items(), strict=False):
-        if values.dtype.kind in "UO":
-            _classes(cell, plane, values, size)
-        else:
-            known = np.isfinite(values)
-            low, high = np.percentile(values[known], (2, 98)) if known.any() else (0, 1)
-            dots = cell.scatter(
-                *plane[known].T, c=values[known], s=size, lw=0, cmap="viridis", vmin=low, vmax=high
-            )
-            canvas.colorbar(dots, ax=cell, label=label, extend="both")
+    for cell, (name, values) in zip(cells, panels.items(), strict=False):
+        known = np.isfinite(values)
+        low, high = np.percentile(values[known], (2, 98)) if known.any() else (0, 1)
+        dots = cell.scatter(
+            *plane[known].T, c=values[known], s=size, lw=0, cmap="viridis", vmin=low, vmax=high
+        )
+        canvas.colorbar(dots, ax=cell, label=name, extend="both")
+    if label is not None:
+        _classes(cells[len(panels)], plane, label, names, size)
+    for cell in cells[:count]:
         cell.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2", xticks=[], yticks=[])
-        cell.set_title(label, fontsize=10)
-    for cell in cells[len(panels) :]:
+    for cell in cells[count:]:
         cell.axis("off")
     return save(canvas, path)
 
 
-def _classes(cell: Any, plane: np.ndarray, values: np.ndarray, size: float) -> None:
+def _classes(
+    cell: Any, plane: np.ndarray, label: np.ndarray, names: Sequence[str], size: float
+) -> None:
     from matplotlib import colormaps
 
     palette = colormaps["tab20"].colors
-    for i, name in enumerate(sorted(set(values.tolist()))):
-        chosen = plane[values == name]
+    for i, name in enumerate(names):
+        chosen = plane[label == i]
         cell.scatter(*chosen.T, s=size, lw=0, color=palette[(2 * i + i // 10) % 20], label=name)
-    cell.legend(fontsize=7, markerscale=3, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    dots = cell.legend(fontsize=7, loc="best", framealpha=0.7).legend_handles
+    for dot in dots:
+        dot.set_sizes([18])  # the points themselves can be too small to tell colours by
 
 
 def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """Logged numbers against the training step.
 
     Args:
-        records: Lines of `metrics.jsonl`: dicts with "step" and numbers. Names that agree after
-            their last "/" ("train/loss", "validation/loss") share a panel.
+        records: Lines of `metrics.jsonl`: dicts with "step" and numbers; `validation_<name>`
+            shares the panel of `<name>`.
         path: Where to write the PNG.
     """
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -190,24 +205,24 @@ def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
         for name, value in record.items():
             if name == "step" or isinstance(value, bool | str) or value is None:
                 continue
-            split, _, panel = name.rpartition("/")
+            panel = name.removeprefix("validation_")
+            split = "training" if name == panel else "validation"
             points = curves.setdefault(panel, {}).setdefault(split, [])
             points.append((record["step"], float(value)))
-    shown = list(curves.items())[:MOST_CURVES]
-    per_row = min(3, max(1, len(shown)))
-    rows = max(1, math.ceil(len(shown) / per_row))
+    per_row = min(3, len(curves))
+    rows = math.ceil(len(curves) / per_row)
     canvas = figure(3.9 * per_row, 2.7 * rows)
     cells = canvas.subplots(rows, per_row, squeeze=False).ravel()
-    for cell, (panel, lines) in zip(cells, shown, strict=False):
+    for cell, (panel, lines) in zip(cells, curves.items(), strict=False):
         values = np.concatenate([np.asarray(line)[:, 1] for line in lines.values()])
         for split, line in lines.items():
-            cell.plot(*np.asarray(line).T, lw=1.2, label=split or None)
+            cell.plot(*np.asarray(line).T, lw=1.2, label=split)
         # A loss that falls a hundredfold is a flat line on a linear axis.
         if values.min() > 0 and values.max() > 30 * values.min():
             cell.set_yscale("log")
         cell.set(xlabel="training step", ylabel=panel.replace("_", " "))
-        if any(lines):
+        if len(lines) > 1:
             cell.legend(fontsize=8, frameon=False)
-    for cell in cells[len(shown) :]:
+    for cell in cells[len(curves) :]:
         cell.axis("off")
     return save(canvas, path)

@@ -108,11 +108,11 @@ def mosaic_figure(
     height, width = pictures.shape[1:3]
     canvas = np.ones((side * height, side * width, 3), np.float32)
     for picture, (column, row) in zip(pictures, cells, strict=True):
-        top, left = row * height, column * width
+        top, left = (side - 1 - row) * height, column * width
         canvas[top : top + height, left : left + width] = picture
     figure = plots.figure(8, 8)
     axes = figure.subplots()
-    axes.imshow(canvas, origin="lower", interpolation="antialiased")
+    axes.imshow(canvas, interpolation="antialiased")
     axes.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2", xticks=[], yticks=[])
     return plots.save(figure, path)
 
@@ -160,13 +160,13 @@ def evaluate(
         panels[columns.describe(column)] = values[rows]
         numbers[f"{column}_knn_r2"] = structure(embedding, values[rows], k=k)
         numbers[f"{column}_knn_r2_plane"] = structure(points, values[rows], k=k)
-    label = columns.labels(table)
-    if label is not None:
-        names = np.array([*columns.class_names(source.info, label), "no label"])
-        panels["class"] = names[label[rows]]
-    figures = []
-    if panels:
-        path = plots.plane_panels(points, panels, out / "projection.png", axes_name=name)
+    label, figures = columns.labels(table), []
+    if panels or label is not None:
+        path = plots.plane_panels(
+            points, panels, out / "projection.png", axes_name=name,
+            label=None if label is None else label[rows],
+            names=() if label is None else columns.class_names(source.info, label),
+        )  # fmt: skip
         figures.append(Figure(path, f"{len(rows)} test objects in the plane of {name}."))
     if mosaic:
         chosen, cells = mosaic_cells(points, side=mosaic)

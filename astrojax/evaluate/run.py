@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-
 from astrojax import checkpoint
 from astrojax.config import call
 from astrojax.errors import UserError
@@ -87,5 +86,3 @@ def _task(name: str) -> Any:
         return importlib.import_module(f"astrojax.evaluate.{name}").evaluate
     except (ModuleNotFoundError, AttributeError):
         raise UserError(f"config key 'evaluate.{name}' names no evaluation task") from None
-
-

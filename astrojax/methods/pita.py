@@ -169,7 +169,7 @@ class PITA(Method):
         return self.colour(latent) + jnp.asarray(self.colour_offset)
 
     def _targets(self, magnitude: Float[Array, "b c"]) -> Float[Array, "b c"]:
-        """c - 1 colours of neighbouring bands and one brightness."""
+        """Colours of neighbouring bands and one brightness, as many as bands."""
         colours = magnitude[:, :-1] - magnitude[:, 1:]
         if self.colour_units == "magnitudes":
             return jnp.concatenate([colours, magnitude[:, -1:]], axis=1)
