@@ -27,6 +27,9 @@ class Method(nnx.Module):
     columns: ClassVar[tuple[str, ...]] = ("image",)
     """Entries that a batch must have."""
 
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    """Entries that `embed` and `predict` take, in this order."""
+
     def check(self, source: Source) -> None:
         """Raises `UserError` if a training split does not suit the method."""
 

@@ -67,8 +67,9 @@ class Monitor:
         """What has to survive a restart; plain JSON."""
         return dict(self.seen)  # a copy: it is written in the background
 
-    def _apply(self, params: nnx.State, rest: nnx.State, image: jax.Array) -> jax.Array:
-        return nnx.merge(self.job.graph, params, rest).embed(image)
+    def _apply(self, params: nnx.State, rest: nnx.State, batch: dict) -> jax.Array:
+        inputs = [batch[name] for name in self.job.method.inputs]
+        return nnx.merge(self.job.graph, params, rest).embed(*inputs)
 
     def _apply_loss(self, params: nnx.State, rest: nnx.State, batch: dict) -> jax.Array:
         return nnx.merge(self.job.graph, params, rest).validation_loss(batch)
@@ -98,10 +99,8 @@ class Monitor:
 
     def _embed(self, state: Any, split: str) -> np.ndarray:
         parts = []
-        for batch, count in self._batches(split, ("image",)):
-            parts.append(
-                np.asarray(self._forward(state.params, state.rest, batch["image"]))[:count]
-            )
+        for batch, count in self._batches(split, self.job.method.inputs):
+            parts.append(np.asarray(self._forward(state.params, state.rest, batch))[:count])
         return np.concatenate(parts)
 
     def _loss(self, state: Any) -> float:

@@ -140,12 +140,65 @@ class Dereddened:
         return self.source.column(name)
 
 
+class Relabelled:
+    """A source one of whose columns has been replaced."""
+
+    def __init__(self, source: Source, name: str, values: np.ndarray):
+        self.source, self.info, self.name, self.values = source, source.info, name, values
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {**self.source[index], self.name: self.values[index]}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.values if name == self.name else self.source.column(name)
+
+
+def thin_labels(
+    source: Source, *, column: str, count: int | None, drop_unlabelled: bool, seed: int
+) -> Source:
+    """A training split with fewer labels; smaller counts are subsets of larger ones.
+
+    Args:
+        source: The training split.
+        column: Numbers (NaN is no label) or integer classes (negative is no label).
+        count: Labels kept, chosen at random; None keeps all.
+        drop_unlabelled: Whether examples without a label leave the split.
+        seed: Seed of the choice.
+
+    Raises:
+        UserError: There is no such column, or it has fewer labels than asked for.
+    """
+    try:
+        values = np.array(source.column(column))
+    except KeyError:
+        raise UserError(f"config key 'data.labels.column': the data have no {column!r}") from None
+    classes = np.issubdtype(values.dtype, np.integer)
+    known = np.flatnonzero(values >= 0 if classes else np.isfinite(values))
+    wanted = len(known) if count is None else count
+    if wanted > len(known):
+        raise UserError(
+            f"config key 'data.labels.count' is {wanted}; only {len(known)} training examples "
+            f"have a label in {column!r}"
+        )
+    kept = np.random.default_rng(seed).permutation(known)[:wanted]
+    if drop_unlabelled:
+        return Subset(source, np.sort(kept))
+    thinned = np.full_like(values, -1 if classes else np.nan)
+    thinned[kept] = values[kept]
+    return Relabelled(source, column, thinned)
+
+
 def load(section: Mapping[str, Any]) -> dict[str, Source]:
     """Opens the data set that the config section names: {"train", "validation", "test"}.
 
     Args:
-        section: `name` is a module of `astrojax.data`, `deredden` wraps its splits in
-            `Dereddened`; the other keys are those of the module's `load`.
+        section: `name` is a module of `astrojax.data`. Two keys hold for every kind of data:
+            `deredden` wraps its splits in `Dereddened`, and `labels` has the keys of
+            `thin_labels`. The others are those of the module's `load`.
 
     Raises:
         UserError: There is no such kind of source, or its own checks fail.
@@ -158,10 +211,13 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("astrojax"):
             raise
         raise UserError(f"config key 'data.name' is {name!r}; {_kinds()}") from None
-    keys = {k: v for k, v in section.items() if k != "deredden"}
+    keys = {k: v for k, v in section.items() if k not in ("deredden", "labels")}
     sources = call(loader, keys, path="data")
     if section.get("deredden"):
-        return {split: Dereddened(source) for split, source in sources.items()}
+        sources = {split: Dereddened(source) for split, source in sources.items()}
+    if section.get("labels"):
+        train = sources["train"]
+        sources["train"] = call(thin_labels, section["labels"], path="data.labels", source=train)
     return sources
 
 

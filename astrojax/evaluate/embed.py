@@ -75,9 +75,9 @@ def embed(method: Method, source: Source, *, batch_size: int, threads: int, mesh
     size = -(-min(batch_size, len(source)) // mesh.size) * mesh.size
     parts: list[dict[str, np.ndarray]] = []
     waiting = None
-    batches = ordered_batches(source, columns=("image",), batch_size=size, threads=threads)
+    batches = ordered_batches(source, columns=method.inputs, batch_size=size, threads=threads)
     for batch, count in batches:
-        result = (apply(state, sharding.put_batch(mesh, batch)["image"]), count)
+        result = (apply(state, sharding.put_batch(mesh, batch)), count)
         if waiting:
             parts.append(_fetch(*waiting))
         waiting = result
@@ -93,9 +93,10 @@ def _compiled(method: Method, mesh: Any) -> tuple[Any, Any]:
     graph, state = nnx.split(method)
 
     @jax.jit
-    def apply(state: Any, image: jax.Array) -> dict[str, jax.Array]:
+    def apply(state: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         bound = nnx.merge(graph, state)
-        return {"": bound.embed(image), **bound.predict(image)}
+        inputs = [batch[name] for name in method.inputs]
+        return {"": bound.embed(*inputs), **bound.predict(*inputs)}
 
     return apply, sharding.put_state(mesh, state)
 

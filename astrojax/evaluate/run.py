@@ -2,6 +2,7 @@
 """The evaluation of a run: checkpoint -> tables of embeddings -> tasks -> report."""
 
 import importlib
+import inspect
 import json
 import logging
 from pathlib import Path
@@ -43,10 +44,10 @@ def run(workdir: Path) -> None:
     sections = []
     for name, task in tasks.items():
         logging.info("evaluating: %s", name)
+        known = {"tables": tables, "sources": job.sources, "out": out, "model": method}
+        taken = {k: v for k, v in known.items() if k in inspect.signature(task).parameters}
         keys = config["evaluate"][name]
-        sections.append(
-            call(task, keys, path=f"evaluate.{name}", tables=tables, sources=job.sources, out=out)
-        )
+        sections.append(call(task, keys, path=f"evaluate.{name}", **taken))
     print(report.write(out, sections, config=config, cost=cost(workdir)))
     print(f"results: {out / 'report.html'}")
 

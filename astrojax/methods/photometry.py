@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Photometry MLP: redshift from total magnitudes alone, PITA's traditional baseline.
+
+    z = MLP((m - offset) / scale),  L = Huber_delta(z, z_ref), mean over objects with a redshift
+
+It sees the catalogue's magnitudes and no pixel: what photo-z was before images were used. Where
+an object has no flux in a band, that band enters as `missing`, a magnitude fainter than all.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from astrojax import layers, losses
+from astrojax.data.pipeline import DataInfo
+from astrojax.errors import UserError
+from astrojax.method import Batch, Method
+
+
+class Photometry(Method):
+    """An MLP on magnitudes.
+
+    Args:
+        hidden: Hidden widths.
+        offset: Subtracted from each band's magnitude.
+        scale: Divides it then.
+        missing: Magnitude that stands for a non-detection.
+        huber_delta: Where the Huber loss turns linear, in redshift.
+        info: The data.
+        rngs: Keys for the initial weights.
+    """
+
+    columns = ("magnitude", "redshift")
+    inputs = ("magnitude",)
+
+    def __init__(
+        self,
+        *,
+        hidden: tuple[int, ...],
+        offset: tuple[float, ...],
+        scale: tuple[float, ...],
+        missing: float,
+        huber_delta: float,
+        info: DataInfo,
+        rngs: nnx.Rngs,
+    ):
+        bands = len(info.bands)
+        if len(offset) != bands or len(scale) != bands:
+            raise UserError(
+                f"config keys 'method.offset' and 'method.scale' need one value for each of the "
+                f"{bands} bands"
+            )
+        self.body = layers.MLP((bands, *hidden), rngs=rngs)
+        self.head = layers.MLP((hidden[-1], 1), rngs=rngs)
+        self.offset, self.spread, self.missing = offset, scale, missing
+        self.huber_delta = huber_delta
+
+    def loss(
+        self, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Huber loss over the objects with a redshift; 0 if the batch has none."""
+        z_ref = batch["redshift"]
+        labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
+        z = self.predict(batch["magnitude"])["redshift"]
+        return losses.masked_huber(z, z_ref, labelled, delta=self.huber_delta), {}
+
+    def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
+        """|z - z_ref| of each object; 0 without a redshift."""
+        z = self.predict(batch["magnitude"])["redshift"]
+        z_ref = batch["redshift"]
+        return jnp.where(jnp.isfinite(z_ref), jnp.abs(z - jnp.nan_to_num(z_ref)), 0)
+
+    def embed(self, magnitude: Float[Array, "b c"]) -> Float[Array, "b d"]:
+        """The last hidden layer."""
+        known = jnp.where(jnp.isfinite(magnitude), magnitude, self.missing)
+        scaled = (known - jnp.asarray(self.offset)) / jnp.asarray(self.spread)
+        return nnx.relu(self.body(scaled))
+
+    def predict(self, magnitude: Float[Array, "b c"]) -> dict[str, Float[Array, "b ..."]]:
+        """Redshift."""
+        return {"redshift": self.head(self.embed(magnitude))[:, 0]}
