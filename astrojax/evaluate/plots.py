@@ -63,15 +63,16 @@ def rgb(
 
 
 def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and scatter of each band along the stamps' borders; stamps without noise get 1%."""
+    """Median and scatter of each band along the stamps' borders; noiseless ones get 0.3%."""
     border = np.ones(images.shape[1:3], bool)
     width = max(1, min(border.shape) // 8)
     border[width:-width, width:-width] = False
     pixels = images[:, border].reshape(-1, images.shape[-1])
     sky = np.median(pixels, axis=0)
     noise = 1.4826 * np.median(np.abs(pixels - sky), axis=0)
-    peak = np.abs(images).max(axis=(0, 1, 2))
-    return sky, np.maximum(noise, np.where(peak > 0, 0.01 * peak, 1.0))
+    # Of the typical peak, not the highest: one saturated star must not darken all others.
+    peak = np.median(np.abs(images).max(axis=(1, 2)), axis=0)
+    return sky, np.maximum(noise, np.where(peak > 0, 0.003 * peak, 1.0))
 
 
 def _lupton(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:

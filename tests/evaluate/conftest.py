@@ -39,7 +39,7 @@ def survey(n, seed, prefix):
     logit = embedding[:, :3] + rng.normal(size=(n, 3)) * 0.3
     probability = np.exp(logit) / np.exp(logit).sum(1, keepdims=True)
     known = redshift.copy()
-    known[:: 7] = np.nan
+    known[::7] = np.nan
     columns = {
         "id": np.array([f"{prefix}{i:04d}" for i in range(n)]),
         "redshift": known, "label": label, "magnitude": magnitude,
