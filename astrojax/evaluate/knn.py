@@ -65,7 +65,7 @@ def _search(
     best = (jnp.full((query_block, k), -jnp.inf), jnp.zeros((query_block, k), jnp.int32))
     start = 0
     for block in _blocks(bank, bank_block):
-        best = _merge(best, padded, block, start, k=k)
+        best = _merge(best, padded, jnp.asarray(block), jnp.int32(start), k=k)
         # Blocks are handed over faster than they are used: waiting bounds how many are alive.
         jax.block_until_ready(best)
         start += len(block)
@@ -78,7 +78,7 @@ def _merge(
     best: tuple[Float[Array, "b k"], Int[Array, "b k"]],
     queries: Float[Array, "b d"],
     block: Float[Array, "n d"],
-    start: int,
+    start: Int[Array, ""],
     *,
     k: int,
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
@@ -204,9 +204,7 @@ def evaluate(
     figures = [_neighbour_figure(train, test, sources, out, seed)]
     label = [columns.labels(table) for table in splits]
     if any(y is None for y in label):
-        return Section(
-            "knn", {}, figures, "No accuracy: the objects have no labels."
-        )
+        return Section("knn", {}, figures, "No accuracy: the objects have no labels.")
     data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
     chosen = choose_k(data[0], data[1], candidates=k, temperature=temperature)
     predicted = predict(*data[0], data[2][0], k=chosen, temperature=temperature)

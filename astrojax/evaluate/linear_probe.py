@@ -65,7 +65,8 @@ def classify(
 
     if len(np.unique(train_y)) < 2:
         raise UserError("a linear probe needs two classes or more in the training set")
-    train_x, val_x, test_x = _standardised(train_x, val_x, test_x)
+    # Single precision halves the time and is far finer than the solver's stop.
+    train_x, val_x, test_x = (x.astype(np.float32) for x in _standardised(train_x, val_x, test_x))
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
     best = None
     # From strong to weak: each solution starts the next, which the weak ones need most.
@@ -108,19 +109,22 @@ def regress(
 ) -> Probe:
     """Ridge regression: mean squared error + penalty * |weights|^2 on standardised targets.
 
-    Of the penalties the one with the smallest validation error is taken. One singular value
-    decomposition serves all of them.
+    Of the penalties the one with the smallest validation error is taken. One eigendecomposition,
+    of the smaller of the two Gram matrices, serves all of them.
 
     Raises:
         UserError: Embeddings are not finite.
     """
     train_x, val_x, test_x = _standardised(train_x, val_x, test_x)
     mean, scale = train_y.mean(), train_y.std() or 1.0
-    left, singular, right = np.linalg.svd(train_x, full_matrices=False)
-    projected = left.T @ ((train_y - mean) / scale)
+    target = (train_y - mean) / scale
+    wide = train_x.shape[1] > len(train_x)
+    values, vectors = np.linalg.eigh(train_x @ train_x.T if wide else train_x.T @ train_x)
+    basis = train_x.T @ vectors if wide else vectors
+    projected = vectors.T @ (target if wide else train_x.T @ target)
     best = None
     for penalty in penalties:
-        weight = right.T @ (singular * projected / (singular**2 + penalty * len(train_y)))
+        weight = basis @ (projected / (values + penalty * len(train_y)))
         error = np.mean((val_x @ weight * scale + mean - val_y) ** 2)
         if best is None or error < best[0]:
             best = (error, Probe(test_x @ weight * scale + mean, None, penalty))

@@ -110,7 +110,7 @@ def mosaic_figure(
     for picture, (column, row) in zip(pictures, cells, strict=True):
         top, left = (side - 1 - row) * height, column * width
         canvas[top : top + height, left : left + width] = picture
-    figure = plots.figure(8, 8)
+    figure = plots.figure(8.0, 8.0)
     axes = figure.subplots()
     axes.imshow(canvas, interpolation="antialiased")
     axes.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2", xticks=[], yticks=[])

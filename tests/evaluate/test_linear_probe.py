@@ -66,13 +66,14 @@ def test_one_class_is_an_error():
         )
 
 
-def test_ridge_equals_the_normal_equations():
+@pytest.mark.parametrize("features", [5, 80])  # fewer and more than objects
+def test_ridge_equals_the_normal_equations(features):
     rng = np.random.default_rng(4)
-    x, t = rng.normal(size=(50, 5)) * 3 + 1, rng.normal(size=(9, 5))
-    y = x @ rng.normal(size=5) + 2 + 0.1 * rng.normal(size=50)
+    x, t = rng.normal(size=(50, features)) * 3 + 1, rng.normal(size=(9, features))
+    y = x @ rng.normal(size=features) + 2 + 0.1 * rng.normal(size=50)
     found = linear_probe.regress(x, y, x, y, t, penalties=(0.2,))
     z = (x - x.mean(0)) / x.std(0)
-    w = np.linalg.solve(z.T @ z + 0.2 * 50 * np.eye(5), z.T @ (y - y.mean()))
+    w = np.linalg.solve(z.T @ z + 0.2 * 50 * np.eye(features), z.T @ (y - y.mean()))
     np.testing.assert_allclose(
         found.predicted, (t - x.mean(0)) / x.std(0) @ w + y.mean(), rtol=1e-8
     )
