@@ -38,12 +38,13 @@ def check(
     fn: Callable, section: Mapping[str, Any], *, path: str, runtime: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Returns the keyword arguments that `section` gives to `fn`, or raises `UserError`."""
+    fn = fn.__init__ if inspect.isclass(fn) else fn
     parameters = {
         name: p
         for name, p in inspect.signature(fn).parameters.items()
         if p.kind is inspect.Parameter.KEYWORD_ONLY and name not in runtime
     }
-    hints = typing.get_type_hints(fn.__init__ if inspect.isclass(fn) else fn)
+    hints = typing.get_type_hints(fn)
     arguments = {k: plain(v) for k, v in section.items() if k != "name" or "name" in parameters}
     for key, value in arguments.items():
         if key not in parameters:

@@ -8,7 +8,7 @@ than 1.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,17 +33,20 @@ def setup() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def make_mesh(*, fsdp: int) -> Mesh:
-    """A mesh of all devices; `fsdp` of them share one copy of the parameters.
+def make_mesh(*, fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of devices, all if none are given; `fsdp` of them share a copy of the parameters.
 
     Raises:
         UserError: `fsdp` does not divide the number of devices.
     """
-    devices = jax.device_count()
-    if fsdp < 1 or devices % fsdp:
-        raise UserError(f"config key 'fsdp' is {fsdp}; it has to divide the {devices} devices")
+    count = len(devices or jax.devices())
+    if fsdp < 1 or count % fsdp:
+        raise UserError(f"config key 'fsdp' is {fsdp}; it has to divide the {count} devices")
     return jax.make_mesh(
-        (devices // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
+        (count // fsdp, fsdp),
+        ("data", "fsdp"),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=devices,
     )
 
 

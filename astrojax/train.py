@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,14 +119,20 @@ class Run:
     Args:
         config: The whole config.
         sources: Opened data, or None to open what the config names.
+        devices: Devices to use, or None for all.
 
     Raises:
         UserError: Something in the config or the data does not fit; nothing was computed yet.
     """
 
-    def __init__(self, config: dict[str, Any], sources: dict[str, pipeline.Source] | None = None):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        sources: dict[str, pipeline.Source] | None = None,
+        devices: Sequence[jax.Device] | None = None,
+    ):
         self.settings = s = Settings(**check(Settings, config, path="config"))
-        self.mesh = sharding.make_mesh(fsdp=s.fsdp)
+        self.mesh = sharding.make_mesh(fsdp=s.fsdp, devices=devices)
         self.sources = pipeline.load(s.data) if sources is None else sources
         train = self.sources["train"]
         sharding.check_batch(self.mesh, s.batch_size, len(train))

@@ -13,7 +13,7 @@ import importlib.util
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class DataInfo:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
+@runtime_checkable
 class Source(Protocol):
     """A random-access set of examples."""
 
@@ -63,7 +64,7 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Number of examples."""
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         """One example: `image` [h w c] and scalars or short vectors."""
 
     def column(self, name: str) -> np.ndarray:
@@ -87,7 +88,7 @@ class ArraySource:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: values[index] for name, values in self.columns.items()}
 
     def column(self, name: str) -> np.ndarray:
@@ -104,7 +105,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self.source[int(self.positions[index])]
 
     def column(self, name: str) -> np.ndarray:
@@ -130,7 +131,7 @@ class Dereddened:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         example = dict(self.source[index])
         factor = np.exp(self.coefficients * float(example["ebv"])).astype(np.float32)
         return {**example, "image": example["image"].astype(np.float32) * factor}
@@ -149,7 +150,7 @@ class Relabelled:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return {**self.source[index], self.name: self.values[index]}
 
     def column(self, name: str) -> np.ndarray:
@@ -245,7 +246,7 @@ class _Shard:
     def __len__(self) -> int:
         return len(self.sequence) // self.batch * self.local
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         step, offset = divmod(index, self.local)
         example = self.sequence[step * self.batch + self.part * self.local + offset]
         return {name: example[name] for name in self.columns}

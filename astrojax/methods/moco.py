@@ -13,7 +13,7 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import augment, layers, losses
+from astrojax import layers, losses, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo
 from astrojax.encoder import Encoder
@@ -31,7 +31,7 @@ class MoCo(Method):
         queue_size: Number of negative keys.
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
-        view: Section of `augment.view`.
+        view: Section of `views.make`.
         stretch: Section of `layers.pixel_scaling`.
         info: The data.
         rngs: Keys for the initial weights.
@@ -52,7 +52,7 @@ class MoCo(Method):
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        self.view = augment.view(view, info=info, path="method.view")
+        self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
         self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
         self.encoder = Encoder(

@@ -23,7 +23,7 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import augment, layers, losses
+from astrojax import layers, losses, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo
 from astrojax.encoder import Encoder
@@ -54,7 +54,7 @@ class PITA(Method):
         colour_offset: Constants added to the colour head's outputs, near the targets' means, so
             that training does not begin with a loss of a magnitude squared.
         enqueue_first: Whether keys enter the queue before the loss (authors' code).
-        view: Section of `augment.galaxy_view`; its crop is also the network's input size.
+        view: Section of `views.make`; its crop is also the network's input size.
         stretch: Section of `layers.pixel_scaling`.
         info: The data.
         rngs: Keys for the initial weights.
@@ -97,7 +97,7 @@ class PITA(Method):
                 f"config key 'method.colour_offset' has {len(colour_offset)} values for the "
                 f"{bands} bands of the data"
             )
-        self.view = augment.view(view, info=info, path="method.view")
+        self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
         self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
         self.encoder = Encoder(

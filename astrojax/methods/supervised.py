@@ -17,7 +17,7 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import augment, backbones, layers
+from astrojax import backbones, layers, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo, Source
 from astrojax.errors import UserError
@@ -45,7 +45,7 @@ class Supervised(Method):
         dropout: Rate before the head.
         train_backbone: False keeps the backbone in evaluation mode (with `optim.frozen`).
         rotations: Predictions are averaged over this many quarter turns (1 to 4).
-        view: Section of `augment.view`.
+        view: Section of `views.make`.
         stretch: Section of `layers.pixel_scaling`.
         info: The data.
         rngs: Keys for the initial weights.
@@ -83,7 +83,7 @@ class Supervised(Method):
                 f"{outputs} classes"
             )
         self.columns = ("image", target)
-        self.view = augment.view(view, info=info, path="method.view")
+        self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
         self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
         self.backbone = backbones.build(
