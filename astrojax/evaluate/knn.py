@@ -21,7 +21,7 @@ from astrojax.evaluate import columns, plots, resample
 from astrojax.evaluate.classification import metrics
 from astrojax.evaluate.report import Figure, Section
 
-QUERY_BLOCK = 4096
+QUERY_BLOCK = 8192
 BANK_BLOCK = 16384
 SHEET_QUERIES, SHEET_NEIGHBOURS = 8, 7
 
@@ -51,26 +51,29 @@ def neighbours(
     """
     if k > len(bank):
         raise UserError(f"kNN with k={k} needs as many embeddings; the bank has {len(bank)}")
-    parts = [_search(bank, q, k, query_block, bank_block) for q in _blocks(queries, query_block)]
-    index = np.concatenate([p[0] for p in parts])[: len(queries)]
-    return index, np.concatenate([p[1] for p in parts])[: len(queries)]
+    for rows, size in ((bank, bank_block), (queries, query_block)):
+        if not all(np.isfinite(block).all() for block in _blocks(rows, size)):
+            raise UserError("kNN needs finite embeddings; some are NaN or Inf")
+    parts = [_search(bank, q, k, bank_block) for q in _blocks(queries, query_block)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _blocks(rows: Array | np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), size):
+        yield np.asarray(rows[start : start + size], np.float32)
 
 
 def _search(
-    bank: Array | np.ndarray, queries: np.ndarray, k: int, query_block: int, bank_block: int
+    bank: Array | np.ndarray, queries: np.ndarray, k: int, bank_block: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    padded = np.zeros((query_block, queries.shape[1]), np.float32)
-    padded[: len(queries)] = queries
-    padded = jnp.asarray(padded)
-    best = (jnp.full((query_block, k), -jnp.inf), jnp.zeros((query_block, k), jnp.int32))
-    start = 0
+    size, start, asked = len(queries), 0, jnp.asarray(queries)
+    best = (jnp.full((size, k), -jnp.inf), jnp.zeros((size, k), jnp.int32))
     for block in _blocks(bank, bank_block):
-        best = _merge(best, padded, jnp.asarray(block), jnp.int32(start), k=k)
+        best = _merge(best, asked, jnp.asarray(block), jnp.int32(start), k=k)
         # Blocks are handed over faster than they are used: waiting bounds how many are alive.
         jax.block_until_ready(best)
         start += len(block)
-    similarity, index = (np.asarray(x)[: len(queries)] for x in best)
-    return index, similarity
+    return np.asarray(best[1]), np.asarray(best[0])
 
 
 @partial(jax.jit, static_argnames="k", donate_argnums=0)
@@ -84,7 +87,7 @@ def _merge(
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """Merges a block of the bank into the running top k; of equals the earlier row stays first."""
     # An accelerator's default would round the factors to ten bits and swap close neighbours.
-    similarity = jnp.matmul(queries, block.T, precision=jax.lax.Precision.HIGHEST)
+    similarity = jnp.matmul(_unit(queries), _unit(block).T, precision=jax.lax.Precision.HIGHEST)
     near, place = jax.lax.top_k(similarity, min(k, block.shape[0]))
     merged = jnp.concatenate([best[0], near], axis=1)
     index = jnp.concatenate([best[1], place.astype(jnp.int32) + start], axis=1)
@@ -92,14 +95,9 @@ def _merge(
     return merged, jnp.take_along_axis(index, place, axis=1)
 
 
-def _blocks(rows: Array | np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Blocks of L2-normalised rows in float32; a row of zeros stays zero."""
-    for start in range(0, len(rows), size):
-        block = np.asarray(rows[start : start + size], np.float32)
-        norm = np.linalg.norm(block, axis=1, keepdims=True)
-        if not np.isfinite(norm).all():
-            raise UserError("kNN needs finite embeddings; some are NaN or Inf")
-        yield block / np.maximum(norm, 1e-12)
+def _unit(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """L2-normalised rows; a row of zeros stays zero."""
+    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def weights(
