@@ -125,7 +125,7 @@ def build(
     if skip_nonfinite:
         tx = optax.apply_if_finite(tx, skip_nonfinite)
     if accumulate > 1:
-        tx = optax.MultiSteps(tx, accumulate)
+        tx = optax.MultiSteps(tx, accumulate).gradient_transformation()
     return tx, curve
 
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Eight CPU devices, a compilation cache, and annotations that are checked."""
 
+import functools
+import importlib.util
+import json
 import os
 import sys
 import types
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 ).strip()
 
+import pytest  # noqa: E402
 from beartype import BeartypeConf, beartype  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
@@ -22,3 +27,36 @@ install_import_hook("astrojax", "annotation_checker.check")
 from astrojax import sharding  # noqa: E402
 
 sharding.setup()
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+
+@pytest.fixture(scope="session")
+def experiment():
+    """`experiment(name, variant)` gives the config of an experiment as a plain dict."""
+    from astrojax.config import plain
+
+    @functools.cache
+    def module(name):
+        spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+        found = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+        return found
+
+    return lambda name, variant="": plain(module(name).get_config(variant))
+
+
+@pytest.fixture(scope="session")
+def open_data():
+    """`open_data(section)` opens a config's data once for all tests that use it."""
+    from astrojax.data import pipeline
+
+    opened = {}
+
+    def load(section):
+        key = json.dumps(section, sort_keys=True)
+        if key not in opened:
+            opened[key] = pipeline.load(section)
+        return dict(opened[key])
+
+    return load

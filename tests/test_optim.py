@@ -93,6 +93,6 @@ def test_coupled_adam_equals_torch():
     for _ in range(3):
         weight.grad = torch.ones(2, 2)
         other.step()
-    np.testing.assert_allclose(
-        after(tx, ONES, 3)["body"]["w"], weight.detach().numpy(), rtol=1e-5
-    )  # rounding of three float32 steps
+    # Three float32 steps of length 0.5: rounding in the bias corrections, 1e-5 of a step each.
+    ours = after(tx, ONES, 3)["body"]["w"]
+    np.testing.assert_allclose(ours, weight.detach().numpy(), atol=3e-5)
