@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalogue joined to cutouts, by id or by position on the sky.
+
+The table is FITS, Parquet, ECSV, CSV or ASCII (a commented or a SExtractor header, as S-PLUS and
+many others write). The cutouts are any other source of this package. What does not match is
+counted and written to a file.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrojax.data import check
+from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.images import StoredSource
+from astrojax.data.pipeline import DataInfo, Source, Subset
+from astrojax.data.pipeline import load as load_source
+from astrojax.data.split import apply, nearest
+from astrojax.errors import UserError
+
+
+def load(
+    *,
+    table: str,
+    cutouts: dict,
+    columns: dict,
+    match: str,
+    radius_arcsec: float,
+    position_unit: str | None,
+    unmatched: str,
+    unmatched_file: str | None,
+    select: dict,
+    classes: tuple | None,
+    others: str,
+    sentinels: dict,
+    split: dict | None,
+) -> dict[str, Source]:
+    """Joins a catalogue to cutouts.
+
+    Args:
+        table: The catalogue file.
+        cutouts: Config section of the images, e.g. {"name": "fits", ...}, with `split` None.
+        columns: {standard name: column of the table, or a tuple of columns}.
+        match: "id", or "sky" by the positions of the cutouts' WCS (or their own ra and dec).
+        radius_arcsec: Largest distance of a match on the sky.
+        position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
+            says, else degrees, with an error if they look like hours.
+        unmatched: What of objects without a cutout and cutouts without an object: "error" or
+            "drop".
+        unmatched_file: CSV file for their ids, or None.
+        select: {column of the table: (lowest, highest)}; rows outside, or NaN, are left out.
+        classes: The classes wanted, in order, as in `astrojax.data.npz`; None: all.
+        others: What of objects in other classes: "error", "drop" or "unlabelled".
+        sentinels: {standard name: values that mean missing}, e.g. {"magnitude": (-99.0, 99.0)}.
+        split: See `astrojax.data.split.apply`.
+
+    Raises:
+        UserError: A missing column, duplicate ids, nothing or not everything matched, or any of
+            `astrojax.data.check`.
+    """
+    check.choice(match, ("id", "sky"), "data.match")
+    check.choice(unmatched, ("error", "drop"), "data.unmatched")
+    file = check.file(table)
+    found = read_table(file)
+    found = _selected(found, select, file.name)
+    names = {k: v for k, v in columns.items() if k != "image"}
+    picked = read(lambda n: _values(found[n]), found.colnames, names, where=file.name)
+    unit = position_unit or _position_unit(found, columns, picked, file.name)
+    clean = standardise(picked, sentinels=sentinels, where=file.name, position_unit=unit)
+    class_names = None
+    if "label" in clean:
+        clean["label"], class_names, kept = encode_labels(
+            clean["label"], names=None, classes=classes, others=others, where=file.name
+        )
+        clean = {name: values[kept] for name, values in clean.items()}
+    stamps = _cutouts(cutouts)
+    rows, partners = _match(clean, stamps, match, radius_arcsec, file.name)
+    _report(clean, stamps, rows, partners, unmatched, unmatched_file)
+    return apply(JoinedSource(clean, rows, stamps, partners, class_names), split)
+
+
+class JoinedSource:
+    """Columns of a catalogue beside the stamps of another source."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray],
+        rows: np.ndarray,
+        stamps: Source,
+        partners: np.ndarray,
+        classes: tuple[str, ...] | None,
+    ):
+        self.columns = {name: values[rows] for name, values in columns.items()}
+        self.stamps = Subset(stamps, partners)
+        fields = stamps.info.to_json()
+        self.info = DataInfo(**{**fields, "classes": classes or stamps.info.classes})
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.stamps[index], **{n: v[index] for n, v in self.columns.items()}}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...]; the catalogue's come first."""
+        return self.columns[name] if name in self.columns else self.stamps.column(name)
+
+
+def read_table(file: Path) -> Any:
+    """An `astropy.table.Table` from a file, by its suffix and its first lines.
+
+    Raises:
+        UserError: The file cannot be read as a table.
+    """
+    from astropy.table import Table
+
+    suffix = file.suffixes[-2] if file.suffix == ".gz" and len(file.suffixes) > 1 else file.suffix
+    try:
+        if suffix.lower() in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            columns = pq.read_table(file)
+            arrays = {n: columns[n].to_numpy() for n in columns.column_names}
+            return Table({n: a.astype(str) if a.dtype == object else a for n, a in arrays.items()})
+        if suffix.lower() in (".fits", ".fit"):
+            return Table.read(file, format="fits", unit_parse_strict="silent")
+        return Table.read(file, **_ascii_format(file))
+    except Exception as error:  # readers of several packages, each with its own exceptions
+        raise UserError(f"{file} cannot be read as a table ({error})") from None
+
+
+def _ascii_format(file: Path) -> dict[str, Any]:
+    """How to read a text table: astropy's own guessing takes the first thing that parses."""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        head = [line.strip() for _, line in zip(range(500), lines, strict=False) if line.strip()]
+    comments = [line for line in head if line.startswith("#")]
+    body = [line for line in head if not line.startswith("#")]
+    if comments and "%ECSV" in comments[0]:
+        return {"format": "ascii.ecsv"}
+    if comments and re.match(r"#\s*1\s+\S+", comments[0]):
+        return {"format": "ascii.sextractor"}
+    delimiter = "," if body and body[0].count(",") else None
+    split_line = (lambda t: t.split(",")) if delimiter else str.split
+    if comments and body and len(split_line(comments[-1].lstrip("# "))) == len(split_line(body[0])):
+        numbers = [re.fullmatch(r"[-+.\deE]+|nan|", w.strip(), re.I) for w in split_line(body[0])]
+        if any(numbers):
+            rest = {"delimiter": delimiter} if delimiter else {}
+            # The header is the last comment; earlier ones are prose.
+            return {"format": "ascii.commented_header", "header_start": -1, **rest}
+    if delimiter:
+        return {"format": "ascii.csv", "comment": "#"}
+    return {"format": "ascii.basic", "comment": "#"}
+
+
+def _values(column: Any) -> np.ndarray:
+    """A table column as an array; masked entries become NaN (text: empty)."""
+    values = getattr(column, "value", column)
+    mask = getattr(column, "mask", None)
+    if mask is None or not np.any(mask):
+        return np.asarray(values)
+    plain = np.asarray(np.ma.getdata(values))
+    if plain.dtype.kind in "iufb":
+        return np.where(mask, np.nan, plain.astype(float))
+    return np.where(mask, "", plain.astype(str))
+
+
+def _selected(table: Any, select: Mapping[str, tuple], where: str) -> Any:
+    keep = np.ones(len(table), bool)
+    for name, (low, high) in select.items():
+        values = _values(table[check.key(name, table.colnames, where)]).astype(float)
+        keep &= (values >= low) & (values <= high)
+    if not keep.any():
+        raise UserError(f"{where}: data.select leaves none of {len(table)} rows")
+    return table[keep]
+
+
+def _position_unit(
+    table: Any, names: Mapping[str, Any], columns: Mapping[str, np.ndarray], where: str
+) -> str:
+    if "ra" not in columns or "dec" not in columns:
+        return "degree"
+    said = str(getattr(table[names["ra"]], "unit", "") or "").lower()
+    if said in ("h", "hour", "hourangle", "hr"):
+        return "hourangle"
+    for name in ("ra", "dec"):
+        if columns[name].dtype.kind in "USO":
+            raise UserError(f"{where}: {name} is text; convert it to decimal degrees")
+    if not said:
+        check.positions(columns["ra"], columns["dec"], where, hours=True)
+    return "degree"
+
+
+def _cutouts(section: Mapping[str, Any]) -> Source:
+    sources = load_source({**section, "split": None})
+    if len(sources) != 1:
+        raise UserError("data.cutouts.path has to be one path: data.split divides the catalogue")
+    return next(iter(sources.values()))
+
+
+def _match(
+    columns: Mapping[str, np.ndarray], stamps: Source, match: str, radius: float, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the catalogue, in order, and the stamp of each."""
+    if match == "id":
+        check.key("id", columns, f"data.columns (for {where})")
+        place = {str(name): i for i, name in enumerate(stamps.column("id"))}
+        partner = np.array([place.get(str(name), -1) for name in columns["id"]], int)
+        if not (partner >= 0).any():
+            raise UserError(
+                f"no id of {where} (e.g. {columns['id'][0]}) is the id of a cutout "
+                f"(e.g. {stamps.column('id')[0]})"
+            )
+    else:
+        for name in ("ra", "dec"):
+            check.key(name, columns, f"data.columns (for {where})")
+        partner = _match_sky(columns["ra"], columns["dec"], stamps, radius, where)
+    rows = np.flatnonzero(partner >= 0)
+    return rows, partner[rows]
+
+
+def _match_sky(
+    ra: np.ndarray, dec: np.ndarray, stamps: Source, radius: float, where: str
+) -> np.ndarray:
+    places = _positions(stamps)
+    index, distance = nearest(*places.T, ra, dec)
+    # For each cutout the nearest object; of cutouts that share an object, the nearest one.
+    partner = np.full(len(ra), -1)
+    for cutout in np.argsort(-distance):
+        if distance[cutout] <= radius:
+            partner[index[cutout]] = cutout
+    if (partner < 0).all():
+        _, in_hours = nearest(*places.T, np.mod(ra * 15, 360), dec)
+        hours = (in_hours <= radius).any()
+        raise UserError(
+            f"no object of {where} is within {radius} arcsec of a cutout (nearest "
+            f"{distance.min():.3g} arcsec)"
+            + (
+                '; its right ascensions are hours: set data.position_unit to "hourangle"'
+                * bool(hours)
+            )
+        )
+    return partner
+
+
+def _positions(stamps: Source) -> np.ndarray:
+    if isinstance(stamps, StoredSource) and hasattr(stamps.images, "positions"):
+        return stamps.images.positions()
+    try:
+        return np.stack([stamps.column("ra"), stamps.column("dec")], -1)
+    except KeyError:
+        raise UserError("the cutouts have no positions: match them by id") from None
+
+
+def _report(
+    columns: Mapping[str, np.ndarray],
+    stamps: Source,
+    rows: np.ndarray,
+    partners: np.ndarray,
+    unmatched: str,
+    path: str | None,
+) -> None:
+    """Counts what has no partner, writes the ids, and stops unless told to go on."""
+    size = len(next(iter(columns.values())))
+    objects = np.setdiff1d(np.arange(size), rows)
+    cutouts = np.setdiff1d(np.arange(len(stamps)), partners)
+    if not len(objects) and not len(cutouts):
+        return
+    ids = columns.get("id", np.arange(size))
+    text = f"{len(objects)} objects have no cutout, {len(cutouts)} cutouts have no object"
+    if path is not None:
+        with open(Path(path).expanduser(), "w", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out)
+            writer.writerow(["id", "missing"])
+            writer.writerows([str(ids[i]), "cutout"] for i in objects)
+            writer.writerows([str(stamps.column("id")[i]), "object"] for i in cutouts)
+        text += f" (ids in {path})"
+    if unmatched == "error":
+        raise UserError(f'{text}; data.unmatched = "drop" goes on without them')
+    logging.warning("%s: dropped", text)

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources whose stamps stay on disk: one is read, checked and cut when it is asked for."""
+
+import dataclasses
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Shaped
+
+from astrojax.config import call
+from astrojax.data import check, split
+from astrojax.data.describe import describe, measure_noise
+from astrojax.data.pipeline import DataInfo, Source, Subset
+from astrojax.errors import UserError
+
+SKIP = '; data.unreadable = "skip" leaves such files out'
+
+
+@runtime_checkable
+class Images(Protocol):
+    """Stamps in a file: a picklable sequence of arrays [h w c] as they are stored."""
+
+    def __len__(self) -> int:
+        """Number of stamps."""
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        """One stamp, in the dtype it is stored in."""
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+
+
+class StoredSource:
+    """Columns in memory, images read one at a time: the source behind every file format.
+
+    An image comes out as uint8 if it is stored so, else as float32 (float16 is cast here, after
+    the read and before any arithmetic).
+
+    Attributes:
+        info: What the pixels are.
+        columns: {name: values [n ...]}, `id` among them.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        columns: Mapping[str, np.ndarray],
+        info: DataInfo,
+        *,
+        crop: int | None,
+        resize: int | None,
+        bad_pixels: str,
+    ):
+        self.images, self.columns, self.info = images, dict(columns), info
+        self.crop, self.resize, self.bad_pixels = crop, resize, bad_pixels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": self._image(index), **{n: v[index] for n, v in self.columns.items()}}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...]."""
+        return self.columns[name]
+
+    def _image(self, index: int) -> np.ndarray:
+        image = self.images[index]
+        where = self.images.where
+        image = fit(image, crop=self.crop, resize=self.resize, where=lambda: where(index))
+        check.stamp_shape(image.shape, self.info.bands, where(index))
+        check.side(image.shape, self.info.image_size, where(index))
+        bad = check.count_bad(image)
+        if bad and self.bad_pixels == "error":
+            raise UserError(check.bad_pixels_message([image], where(index)))
+        if bad:
+            image = np.where(np.isfinite(image), image, 0)
+        return image if image.dtype == np.uint8 else np.asarray(image, np.float32)
+
+
+def open_source(
+    images: Images,
+    columns: Mapping[str, np.ndarray],
+    *,
+    info: Mapping[str, Any],
+    where: str,
+    classes: Sequence[str] | None = None,
+    crop: int | None = None,
+    resize: int | None = None,
+    bad_pixels: str = "error",
+) -> StoredSource:
+    """Puts stamps and columns together, after checks of a sample of the stamps.
+
+    Args:
+        images: The stamps.
+        columns: {name: values [n ...]}; without `id` the row number is the id.
+        info: The config section that `describe` takes.
+        where: What to call the data in messages.
+        classes: Names of the labels.
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample 8-bit images to after the cut, or None.
+        bad_pixels: "error" or "mask" (NaN and infinite pixels become zero).
+
+    Raises:
+        UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
+            in the sample, or columns of another length.
+    """
+    check.choice(bad_pixels, ("error", "mask"), "data.bad_pixels")
+    if not len(images):
+        raise UserError(f"{where} holds no stamps")
+    columns = {"id": np.arange(len(images)), **columns}
+    for name, values in columns.items():
+        if len(values) != len(images):
+            raise UserError(f"{where}: {len(values)} values of {name}, but {len(images)} stamps")
+    check.unique_ids(columns["id"], where)
+    described = call(describe, info, path="data.info", image_size=0, classes=classes)
+    sampled = np.unique(np.linspace(0, len(images) - 1, check.SAMPLE).astype(int))
+    stamps = []
+    for i in sampled:
+        image = images[int(i)]
+        check.stamp_shape(image.shape, described["bands"], images.where(int(i)))
+        stamps.append(fit(image, crop=crop, resize=resize, where=lambda i=i: images.where(int(i))))
+    bad = sum(map(check.count_bad, stamps))
+    if bad and bad_pixels == "error":
+        raise UserError(check.bad_pixels_message(stamps, where))
+    if bad:
+        logging.warning("%s: %d NaN or Inf pixels in %d sampled stamps are set to zero",
+                        where, bad, len(stamps))  # fmt: skip
+    empty = [i for i, s in zip(sampled, stamps, strict=True) if s.dtype.kind == "f" and _empty(s)]
+    if empty:
+        logging.warning(
+            "%s: %d of %d sampled stamps are zero in over a quarter of a band's pixels, e.g. %s",
+            where, len(empty), len(stamps), images.where(int(empty[0])),
+        )  # fmt: skip
+    for i, stamp in zip(sampled, stamps, strict=True):
+        check.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
+    described["image_size"] = stamps[0].shape[0]
+    if described["noise"] == "measure":
+        described["noise"] = measure_noise(stamps)
+    return StoredSource(
+        images,
+        columns,
+        DataInfo(**described),
+        crop=crop,
+        resize=resize,
+        bad_pixels=bad_pixels,
+    )
+
+
+def reopen(
+    images: Images,
+    columns: Mapping[str, np.ndarray],
+    info: DataInfo,
+    *,
+    crop: int | None,
+    resize: int | None,
+) -> StoredSource:
+    """A source of stamps that were checked when they were converted."""
+    stamp = fit(images[0], crop=crop, resize=resize, where=lambda: images.where(0))
+    info = dataclasses.replace(info, image_size=stamp.shape[0])
+    return StoredSource(images, columns, info, crop=crop, resize=resize, bad_pixels="error")
+
+
+def split_paths(
+    open_one: Callable[[str, str], StoredSource],
+    path: str | dict,
+    section: Mapping[str, Any] | None,
+) -> dict[str, Source]:
+    """One path divided by `section`, or {"train": path, "validation": path, "test": path}.
+
+    `open_one` gets a path and the name of its split; "all" if the path is to be divided.
+
+    Raises:
+        UserError: Both a division and separate paths; a path without a file; or, where the files
+            name their objects, an object in two of them.
+    """
+    if isinstance(path, str):
+        return split.apply(open_one(path, "all"), section)
+    if section is not None:
+        raise UserError("config key 'data.split' has to be None where data.path names each split")
+    for name in path:
+        check.choice(name, split.NAMES, "data.path")
+    found = {name: open_one(p, name) for name, p in path.items() if p is not None}
+    seen: dict[str, Source] = {}
+    for name, source in found.items():
+        row_numbers = np.array_equal(source.column("id"), np.arange(len(source)))
+        for other in () if row_numbers else seen:
+            check.disjoint(source, seen[other], (name, other), radius_arcsec=None)
+        seen[name] = source
+    return found
+
+
+def with_thinning(
+    names: Mapping[str, Any], label_thinning: int | None, split_name: str
+) -> dict[str, Any]:
+    """Column names, with `use_redshift_{f}` for the split that is trained on."""
+    if label_thinning is None or split_name not in ("train", "all"):
+        return dict(names)
+    return {**names, "use_redshift": f"use_redshift_{label_thinning}"}
+
+
+def thin_training(sources: dict[str, Source]) -> dict[str, Source]:
+    """Hides redshifts of the training split where its `use_redshift` is not 1."""
+    train = sources.get("train")
+    stored, rows = train, slice(None)
+    if isinstance(train, Subset):
+        stored, rows = train.source, train.positions
+    if isinstance(stored, StoredSource) and "use_redshift" in stored.columns:
+        use = stored.columns.pop("use_redshift")[rows]
+        redshift = stored.columns["redshift"].copy()
+        redshift[rows] = np.where(use == 1, redshift[rows], np.nan)
+        stored.columns["redshift"] = redshift
+    return sources
+
+
+def fit(
+    image: Shaped[np.ndarray, "h w c"],
+    *,
+    crop: int | None,
+    resize: int | None,
+    where: Callable[[], str],
+) -> Shaped[np.ndarray, "s t c"]:
+    """Cuts the central square of side `crop`, then resamples an 8-bit image to side `resize`."""
+    if crop is not None:
+        height, width = image.shape[:2]
+        check.crop(min(height, width), crop, where())
+        top, left = (height - crop) // 2, (width - crop) // 2
+        image = image[top : top + crop, left : left + crop]
+    if resize is None or image.shape[:2] == (resize, resize):
+        return image
+    if image.dtype != np.uint8:
+        raise UserError("data.resize is for 8-bit images (resampling moves flux): use data.crop")
+    from PIL import Image
+
+    grey = image.shape[-1] == 1
+    picture = Image.fromarray(image[..., 0] if grey else image)
+    resampled = np.asarray(picture.resize((resize, resize), Image.Resampling.LANCZOS))
+    return resampled[..., None] if grey else resampled
+
+
+def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"]:
+    """Decodes a JPEG or PNG file.
+
+    Raises:
+        UserError: It is truncated or no image, or is grey where colour is wanted or the reverse.
+    """
+    from PIL import Image
+
+    try:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Unreadable(f"{where}: {error}") from None
+    if picture.mode in ("P", "RGBA", "CMYK", "LA", "1"):
+        picture = picture.convert("L" if picture.mode in ("LA", "1") else "RGB")
+    image = np.asarray(picture)
+    image = image if image.ndim == 3 else image[..., None]
+    if bands == 1 and (image == image[..., :1]).all():
+        image = image[..., :1]  # a single band that was saved as a colour file
+    if image.shape[-1] != bands:
+        kind = "grey" if image.shape[-1] == 1 else f"of {image.shape[-1]} channels"
+        raise UserError(f"{where} is {kind}, but data.info.bands names {bands} bands")
+    return image
+
+
+def _empty(stamp: np.ndarray) -> bool:
+    return bool(((stamp == 0).mean((0, 1)) > 0.25).any())
+
+
+class Unreadable(UserError):
+    """A file that is damaged: it may be skipped if the config says so."""
+
+
+def drop_unreadable(images: Any, policy: str) -> np.ndarray:
+    """Positions of the stamps to keep.
+
+    With "error" all of them: a damaged file stops the run when it is met. With "skip" every file
+    is decoded once, now, because the number of examples has to be known; the damaged ones are
+    named and counted in a warning. Convert to TFDS to pay for that once.
+    """
+    check.choice(policy, ("error", "skip"), "data.unreadable")
+    if policy == "error":
+        return np.arange(len(images))
+    kept, dropped = [], []
+    for index in range(len(images)):
+        try:
+            images[index]
+            kept.append(index)
+        except Unreadable:
+            dropped.append(images.where(index))
+    if dropped:
+        names = ", ".join(Path(d).name for d in dropped[:5])
+        logging.warning("skipped %d of %d unreadable files: %s", len(dropped), len(images), names)
+    return np.array(kept, int)

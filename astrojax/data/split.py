@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is in train, validation and test: a seeded hash of the id, or of the place on the sky.
+
+A hash decides for each object alone, so an object stays on its side when others are added,
+removed or reordered; fractions are therefore met only within counting noise. `split_hash`
+identifies a split, and is printed beside every number measured on it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from astrojax.config import call
+from astrojax.data import check
+from astrojax.data.pipeline import Source, Subset
+from astrojax.errors import UserError
+
+NAMES = ("train", "validation", "test")
+ARCSEC = np.pi / 180 / 3600
+
+
+def by_id(ids: Shaped[np.ndarray, " n"], *, fractions: dict, seed: int) -> Shaped[np.ndarray, " n"]:
+    """Split names by the hash of (seed, id).
+
+    Args:
+        ids: Identifiers, text or integers.
+        fractions: {split name: fraction}; they add up to 1.
+        seed: Another seed is another split.
+
+    Raises:
+        UserError: The fractions are not a division of 1.
+    """
+    names, edges = _edges(fractions)
+    return names[np.searchsorted(edges, _uniform(ids, seed), side="right")]
+
+
+def by_sky(
+    ra: Float[np.ndarray, " n"],
+    dec: Float[np.ndarray, " n"],
+    *,
+    fractions: dict,
+    seed: int,
+    cell: float,
+    link: float,
+) -> Shaped[np.ndarray, " n"]:
+    """Split names by the hash of (seed, cell on the sky): neighbours stay on one side.
+
+    Cells are rows of constant declination cut into pieces of nearly equal area. Entries closer
+    than `link`, such as one object observed twice, share a side even across a cell's border.
+
+    Args:
+        ra: Right ascension in degrees.
+        dec: Declination in degrees.
+        fractions: {split name: fraction}; they add up to 1. Whole cells move, so a field of a few
+            cells meets them poorly.
+        seed: Another seed is another split.
+        cell: Side of a cell in degrees.
+        link: Distance in arcseconds within which two entries are never parted.
+
+    Raises:
+        UserError: The fractions are not a division of 1, or positions are not degrees.
+    """
+    check.positions(ra, dec, "the sky split", hours=False)
+    names, edges = _edges(fractions)
+    row = np.floor((dec + 90) / cell).astype(np.int64)
+    middle = np.clip((row + 0.5) * cell - 90, -90, 90)
+    pieces = np.maximum(np.round(360 * np.cos(np.deg2rad(middle)) / cell), 1).astype(np.int64)
+    column = np.floor(np.mod(ra, 360) / 360 * pieces).astype(np.int64) % pieces
+    cells, inverse = np.unique(np.stack([row, column], 1), axis=0, return_inverse=True)
+    place = _uniform(np.array([f"{a},{b}" for a, b in cells]), seed)[inverse.ravel()]
+    group = _linked(ra, dec, link)
+    lowest = np.full(group.max(initial=-1) + 1, np.inf)
+    np.minimum.at(lowest, group, place)
+    return names[np.searchsorted(edges, lowest[group], side="right")]
+
+
+def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source]:
+    """Divides a source as a config section says, e.g. `{"name": "id", "fractions": {...}, ...}`.
+
+    None makes everything "train". Positions stay in file order within a split.
+
+    Raises:
+        UserError: The section is not one of `by_id` ("id") or `by_sky` ("sky"), or the source has
+            no positions for the latter.
+    """
+    if section is None:
+        return {"train": source}
+    how = check.choice(section.get("name"), ("id", "sky"), "data.split.name")
+    if how == "id":
+        sides = call(by_id, section, path="data.split", ids=source.column("id"))
+    else:
+        check.require(source, ("ra", "dec"), "the sky split")
+        place = {"ra": source.column("ra"), "dec": source.column("dec")}
+        sides = call(by_sky, section, path="data.split", **place)
+    fractions = section["fractions"]
+    found = {n: Subset(source, np.flatnonzero(sides == n)) for n in NAMES if n in fractions}
+    empty = [n for n, s in found.items() if not len(s) and fractions[n] > 0]
+    if empty:
+        raise UserError(f"the split leaves {empty[0]} empty: {len(source)} objects, or sky cells")
+    return {n: s for n, s in found.items() if len(s)}
+
+
+def split_hash(sources: Mapping[str, Source]) -> str:
+    """Twelve hex digits that name a split: they change if any object changes sides."""
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name}:{len(sources[name])};".encode())
+        ids = np.sort(np.asarray(sources[name].column("id")).astype(str))
+        digest.update("\n".join(ids).encode())
+    return digest.hexdigest()[:12]
+
+
+def nearest(
+    ra: Float[np.ndarray, " n"],
+    dec: Float[np.ndarray, " n"],
+    other_ra: Float[np.ndarray, " m"],
+    other_dec: Float[np.ndarray, " m"],
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """For each position the nearest of some others, and its distance in arcseconds."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(_unit_vectors(other_ra, other_dec))
+    chord, index = tree.query(_unit_vectors(ra, dec))
+    return index, 2 * np.arcsin(np.minimum(chord / 2, 1)) / ARCSEC
+
+
+def _edges(fractions: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    for name in fractions:
+        check.choice(name, NAMES, "data.split.fractions")
+    names = [n for n in NAMES if n in fractions]  # a config may give them in any order
+    parts = np.array([fractions[n] for n in names], float)
+    if not len(parts) or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
+        raise UserError(f"config key 'data.split.fractions' adds up to {parts.sum():g}, not 1")
+    return np.array(names), np.cumsum(parts)[:-1]
+
+
+def _uniform(values: np.ndarray, seed: int) -> np.ndarray:
+    """Numbers in [0, 1) that depend on (seed, text of the value) alone, on any machine."""
+    key = seed.to_bytes(8, "big", signed=True)
+    words = (hashlib.blake2b(str(v).encode(), digest_size=8, key=key).digest() for v in values)
+    return np.frombuffer(b"".join(words), ">u8").astype(np.uint64) / 2.0**64
+
+
+def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    a, d = np.deg2rad(np.asarray(ra, float)), np.deg2rad(np.asarray(dec, float))
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], -1)
+
+
+def _linked(ra: np.ndarray, dec: np.ndarray, link: float) -> np.ndarray:
+    """Friends of friends: a group number for each position."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(_unit_vectors(ra, dec))
+    pairs = tree.query_pairs(2 * np.sin(link * ARCSEC / 2), output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(ra), len(ra)))
+    return connected_components(graph, directed=False)[1]
