@@ -196,9 +196,11 @@ def _position_unit(
 
 
 def _cutouts(section: Mapping[str, Any]) -> Source:
-    sources = load_source({**section, "split": None})
+    sources = load_source(section)
     if len(sources) != 1:
-        raise UserError("data.cutouts.path has to be one path: data.split divides the catalogue")
+        raise UserError(
+            "data.cutouts has to be one split (set its split to None): data.split divides"
+        )
     return next(iter(sources.values()))
 
 

@@ -192,13 +192,15 @@ class FitsImages:
 
     def positions(self) -> Float[np.ndarray, "n 2"]:
         """Right ascension and declination of the central pixels, in degrees; opens every file."""
+        from astropy.io import fits
+
         found = []
+        first = self.hdus[0] if isinstance(self.hdus, tuple) else self.hdus
         for index in range(len(self)):
-            planes, headers = self.planes(index)
-            wcs = _celestial(headers[0])
+            with fits.open(self.where(index)) as opened:
+                wcs, (height, width) = _celestial(opened[first].header), opened[first].shape[-2:]
             if wcs is None:
                 raise UserError(f"{self.where(index)} has no WCS, so no position")
-            height, width = planes[0].shape
             found.append(wcs.wcs_pix2world([[(width - 1) / 2, (height - 1) / 2]], 0)[0])
         return np.array(found)
 

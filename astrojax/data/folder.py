@@ -56,17 +56,15 @@ def load(
         files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
         if not files:
             raise UserError(f"folder {one!r} holds no {', '.join(SUFFIXES)} files")
-        stamps = FileImages(files, len(info.get("bands", ())))
-        names, columns = None, {}
+        bands, names, columns = len(info.get("bands", ())), None, {}
         if any(f.parent != root for f in files):
             folders = np.array([f.relative_to(root).parts[0] for f in files])
             columns["label"], names, kept = encode_labels(
                 folders, names=None, classes=classes, others=others, where=one
             )
             files, columns = [files[k] for k in kept], {"label": columns["label"][kept]}
-            stamps = FileImages(files, stamps.bands)
-        kept = images.drop_unreadable(stamps, unreadable)
-        stamps = FileImages([files[k] for k in kept], stamps.bands)
+        kept = images.drop_unreadable(FileImages(files, bands), unreadable)
+        stamps = FileImages([files[k] for k in kept], bands)
         columns = {name: values[kept] for name, values in columns.items()}
         columns["id"] = _ids(stamps.files, root, id_from)
         return images.open_source(

@@ -118,11 +118,34 @@ def open_source(
             raise UserError(f"{where}: {len(values)} values of {name}, but {len(images)} stamps")
     check.unique_ids(columns["id"], where)
     described = call(describe, info, path="data.info", image_size=0, classes=classes)
+    stamps = _sample(images, described["bands"], crop, resize, bad_pixels, where)
+    described["image_size"] = stamps[0].shape[0]
+    if described["noise"] == "measure":
+        described["noise"] = measure_noise(stamps)
+    return StoredSource(
+        images,
+        columns,
+        DataInfo(**described),
+        crop=crop,
+        resize=resize,
+        bad_pixels=bad_pixels,
+    )
+
+
+def _sample(
+    images: Images,
+    bands: tuple[str, ...],
+    crop: int | None,
+    resize: int | None,
+    bad_pixels: str,
+    where: str,
+) -> list[np.ndarray]:
+    """Some stamps, cut as they will be, after the checks that `open_source` lists."""
     sampled = np.unique(np.linspace(0, len(images) - 1, check.SAMPLE).astype(int))
     stamps = []
     for i in sampled:
         image = images[int(i)]
-        check.stamp_shape(image.shape, described["bands"], images.where(int(i)))
+        check.stamp_shape(image.shape, bands, images.where(int(i)))
         stamps.append(fit(image, crop=crop, resize=resize, where=lambda i=i: images.where(int(i))))
     bad = sum(map(check.count_bad, stamps))
     if bad and bad_pixels == "error":
@@ -138,17 +161,7 @@ def open_source(
         )  # fmt: skip
     for i, stamp in zip(sampled, stamps, strict=True):
         check.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
-    described["image_size"] = stamps[0].shape[0]
-    if described["noise"] == "measure":
-        described["noise"] = measure_noise(stamps)
-    return StoredSource(
-        images,
-        columns,
-        DataInfo(**described),
-        crop=crop,
-        resize=resize,
-        bad_pixels=bad_pixels,
-    )
+    return stamps
 
 
 def reopen(
@@ -166,7 +179,7 @@ def reopen(
 
 
 def split_paths(
-    open_one: Callable[[str, str], StoredSource],
+    open_one: Callable[[str, str], Source],
     path: str | dict,
     section: Mapping[str, Any] | None,
 ) -> dict[str, Source]:

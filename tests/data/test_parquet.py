@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from astrojax.data import pipeline
+from astrojax.data import parquet, pipeline
 from astrojax.errors import UserError
 
 
@@ -66,11 +66,13 @@ def test_fluxes_from_a_column_per_band_and_thinned_labels(shards, section):
     assert (np.isfinite(source.column("redshift")) == np.arange(40) % 2).all()
 
 
-def test_few_row_groups_stay_in_memory(shards, section):
-    source = pipeline.load(section(shards[0]))["train"]
-    for row in range(40):
-        source[row]
-    assert len(source.images._cache) == 4  # of five
+def test_row_groups_in_memory_are_bounded(shards, section, monkeypatch):
+    path, images, _ = shards
+    monkeypatch.setattr(parquet, "CACHE_BYTES", 2 * images[:10].nbytes + 1000)
+    source = pipeline.load(section(path))["train"]
+    for row in [*range(40), 0]:
+        np.testing.assert_array_equal(source[row]["image"], images[row].transpose(1, 2, 0))
+        assert len(source.images._cache) <= 3  # the last of the five is half as large
 
 
 @pytest.mark.parametrize(
