@@ -3,8 +3,8 @@
 
 Shards are memory-mapped and read one row group at a time; the newest stay in memory, up to half a
 gigabyte. Rows drawn at random from larger files cost a whole row group each (measured: 60 stamps a
-second instead of thousands), so convert those with `astrojax.data.tfds`. Encoded images are bytes, or the {bytes, path} records
-of Hugging Face `datasets`.
+second instead of thousands), so convert those with `astrojax.data.tfds`. Encoded images are bytes,
+or the {bytes, path} records of Hugging Face `datasets`.
 """
 
 import glob
