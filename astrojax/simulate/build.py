@@ -60,7 +60,7 @@ def galaxy(
     """
     keys = jax.random.split(key, 4)
     u = jax.random.uniform(keys[0], (3,))
-    clumpy = (label == pop.DISC) & ~spectrum.quiescent & (u[0] < 0.1 + 0.3 * redshift)
+    clumpy = (label == pop.DISC) & ~spectrum.quiescent & (u[0] < 0.4 * redshift)
     structured = (label == pop.SPIRAL) | (label == pop.RING)
     share = jnp.where(structured, 0.4 + 0.3 * u[1], jnp.where(clumpy, 0.2 + 0.4 * u[1], 0.0))
     share = jnp.where(label == pop.MERGER, 0.15 + 0.2 * u[1], share)

@@ -39,12 +39,12 @@ def counts(uniform: Float[Array, ""], *, bright: float, faint: float, slope: flo
     return faint + jnp.log10(low + uniform * (1 - low)) / slope
 
 
-def redshift_scale(magnitude: Float[Array, "*n"]) -> Float[Array, "*n"]:
+def redshift_scale(magnitude: Float[Array, ""]) -> Float[Array, ""]:
     """Scale of p(z | H magnitude), rising with magnitude; median 0.82 times this."""
     return jnp.clip(0.55 + 0.16 * (magnitude - 20), 0.2, 1.6)
 
 
-def redshift_cdf(redshift: Float[Array, "*n"], magnitude: Float[Array, "*n"]) -> Array:
+def redshift_cdf(redshift: Float[Array, "*n"], magnitude: Float[Array, ""]) -> Float[Array, "*n"]:
     """Share of objects of a magnitude below a redshift: 1 - exp(-(z / scale)^1.8), untruncated.
 
     The form z^a exp(-(z / z0)^a) is that of Benitez (2000, ApJ 536, 571).

@@ -71,8 +71,8 @@ def sersic(radius: Float[Array, "*s"], *, half_light: Scalar, n: Scalar) -> Floa
 
 
 def elliptical_radius(
-    x: Float[Array, "*s"], y: Float[Array, "*s"], *, q: Scalar, angle: Scalar
-) -> Float[Array, "*s"]:
+    x: Float[Array, "*#s"], y: Float[Array, "*#s"], *, q: Scalar, angle: Scalar
+) -> Float[Array, "*#s"]:
     """Geometric mean of the semi-axes of the ellipse through (x, y): its area does not depend on q.
 
     Args:

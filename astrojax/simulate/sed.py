@@ -50,7 +50,7 @@ def _bracket(grid: np.ndarray, value: Float[Array, ""]) -> tuple[Array, Array]:
     return index, jnp.clip(position - index, 0.0, 1.0)
 
 
-def _bilinear(table: np.ndarray, i: Array, u: Array, j: Array, v: Array) -> Float[Array, "c"]:
+def _bilinear(table: np.ndarray, i: Array, u: Array, j: Array, v: Array) -> Float[Array, "..."]:
     table = jnp.asarray(table)
     low = (1 - v) * table[i, j] + v * table[i, j + 1]
     high = (1 - v) * table[i + 1, j] + v * table[i + 1, j + 1]

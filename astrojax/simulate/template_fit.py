@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The redshift that photometry alone can give: the exact posterior under the simulator's own prior.
+"""What photometry alone can tell of a redshift: the posterior under the simulator's own prior.
 
 The oracle knows what no astronomer does: the templates, how they are mixed, the dust law, the
 errors, and the distributions that redshift, spectrum and dust are drawn from. What it gets wrong,
@@ -53,12 +53,9 @@ def _models(magnitude: Array, redshift: Array, survey: Survey, samples: int):
     return jax.vmap(by_sample, in_axes=(0, None))(redshift, jnp.asarray(_spread(samples)))
 
 
-@functools.partial(jax.jit, static_argnames=("survey",))
-def _posterior(models: Array, prior: Array, flux: Array, error: Array, survey: Survey) -> Array:
-    """Density [n k] over redshift, the amplitude of each model integrated out.
-
-    The sky's part of `error` is fixed, the floor's in proportion to the model's flux, as drawn.
-    """
+@jax.jit
+def _posterior(models: Array, prior: Array, flux: Array, error: Array) -> Array:
+    """Density [n k] over redshift, the amplitude of each model integrated out (flat prior)."""
     k, m, c = models.shape
 
     def one(flux, error, prior):
@@ -80,7 +77,7 @@ def fit(
     *,
     survey: Survey,
     step: float = 0.01,
-    samples: int = 2048,
+    samples: int = 1024,
 ) -> Posterior:
     """Posterior of the redshift given catalogue fluxes, type, mix and dust integrated out.
 
@@ -90,8 +87,8 @@ def fit(
         ebv: E(B-V) of the Milky Way towards each object.
         survey: whose objects they are.
         step: of the redshift grid.
-        samples: points of the prior over spectra at each redshift; 4096 moves the median redshift
-            of a typical object by less than the grid's step.
+        samples: points of the prior over spectra at each redshift; with 8192 NMAD and outlier
+            fraction of 600 objects move by less than 0.001.
 
     Returns:
         The posterior's mean and median are the estimates to quote; it is fair in the sense that
@@ -114,7 +111,7 @@ def fit(
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
             padded = np.resize(part, _CHUNK)
-            found = _posterior(models, prior[padded], flux[padded], flux_error[padded], survey)
+            found = _posterior(models, prior[padded], flux[padded], flux_error[padded])
             density[part] = np.asarray(found)[: len(part)]
     below = np.cumsum(density, axis=1)
     median = np.asarray(redshift)[np.argmax(below >= 0.5, axis=1)]
