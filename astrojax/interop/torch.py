@@ -112,11 +112,12 @@ def save(module: nnx.Module, path: str | Path, *, arch: str) -> None:
     Raises:
         UserError: The file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     try:
         save_file(state_dict(module, arch=arch), str(path))
-    except OSError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
 
 
