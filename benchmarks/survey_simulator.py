@@ -2,7 +2,8 @@
 """Stamps per second of the embedded survey, and how long its first call takes.
 
 Run `python benchmarks/survey_simulator.py --survey candels --stamp 72 --count 4096`. On two cores
-of a 2.5 GHz Xeon (AVX-512): 1300 to 2500 stamps/s of 72 x 72 x 4, depending on what else runs.
+of a 2.5 GHz Xeon (AVX-512) shared with other jobs (load 6): best 1250, median 930 stamps/s of
+72 x 72 x 4; the fastest single chunk of 32 ran at 2500.
 """
 
 import argparse
