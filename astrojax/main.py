@@ -20,7 +20,8 @@ _WORKDIR = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Runs the experiment named by the flags."""
-    del argv
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]!r} is no flag; keys are set as --config.key=value")
     if _CONFIG.value is None:
         raise UserError("say what to run, e.g. --config experiments/pita.py")
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
     if train.run(_CONFIG.value, workdir) or not evaluation.done(workdir):
         evaluation.run(workdir)
     else:
-        print(f"{workdir} is finished.")
+        print(f"{workdir} is finished; remove it, or give another --workdir, to train again.")
         print(evaluation.summary(workdir))
 
 
@@ -44,10 +45,35 @@ def default_workdir() -> str:
     return f"runs/{Path(path).stem}{'_' if variant else ''}{variant}"
 
 
+def parse(argv: list[str]) -> list[str]:
+    """Parses the flags; what is wrong with a config file or an override is one sentence."""
+    given = [a.partition("=")[2] or b for a, b in zip(argv, [*argv[1:], ""], strict=True)
+             if a.lstrip("-").partition("=")[0] == "config"]  # fmt: skip
+    path = given[-1].partition(":")[0] if given else None
+    if path and not Path(path).is_file():
+        raise UserError(f"there is no experiment file {path!r}")
+    try:
+        return flags.FLAGS(argv)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {_sentence(error)}") from error
+    except flags.Error as error:
+        raise UserError(_sentence(error)) from error
+
+
+def _sentence(error: BaseException) -> str:
+    """The last line of a library's message, which says what is wrong."""
+    text = str(error).replace("\\n", "\n").replace("\\'", "'")
+    lines = [line.strip() for line in text.splitlines()]
+    told = [line for line in lines if line and not line.startswith("Pass --help")]
+    if told and "Error: " in told[-1]:  # a config file that raised: its message alone
+        return told[-1].partition("Error: ")[2]
+    return " ".join(told).strip('"')
+
+
 def cli() -> None:
     """The entry point: a user's mistake is one line and status 2, not a traceback."""
     try:
-        app.run(main)
+        app.run(main, flags_parser=parse)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

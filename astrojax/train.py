@@ -162,7 +162,7 @@ class Run:
         """The state before the first step, on the mesh."""
         params, rest = self._initial
         if self.settings.init is not None:
-            call(checkpoint.initialise, self.settings.init, path="init", method=self.method)
+            checkpoint.initialise(self.settings.init, self.method)
             _, params, rest = nnx.split(self.method, nnx.Param, ...)
         zero = jnp.zeros((), jnp.int32)
         key = jax.random.key(self.settings.seed)
@@ -203,12 +203,15 @@ class Run:
         return nnx.merge(self.graph, state.params, state.rest, copy=True)
 
 
-def run(config: Any, workdir: str | Path) -> bool:
+def run(
+    config: Any, workdir: str | Path, sources: dict[str, pipeline.Source] | None = None
+) -> bool:
     """Trains what the config says until it is done; resumes what is in `workdir`.
 
     Args:
         config: A ConfigDict or dict with the keys of `Settings`.
         workdir: Folder for config, log, checkpoints and results.
+        sources: Opened data, where many runs share it; None opens what the config names.
 
     Returns:
         Whether anything was trained; False if the run was finished before.
@@ -217,7 +220,7 @@ def run(config: Any, workdir: str | Path) -> bool:
         UserError: A mistake in config, data or folder, or a run that cannot go on.
     """
     workdir, config = Path(workdir), plain(config)
-    job = None if (workdir / "finished.json").exists() else Run(config)
+    job = None if (workdir / "finished.json").exists() else Run(config, sources)
     claim(workdir, config)
     if job is None:
         return False

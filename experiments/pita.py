@@ -32,12 +32,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data = {
         "name": "survey",
         "survey": "candels",
-        "count": 9000,
-        "stamp": 72,
-        "labelled_fraction": 0.3,
-        "held_out": "spectroscopic",
+        "count": 7500,
         "validation": 300,
         "test": 1000,
+        "labelled_fraction": 0.2,
+        "held_out": "spectroscopic",
+        "max_magnitude_error": None,
+        "stamp": 72,
         "seed": 0,
         "deredden": True,
     }
@@ -106,5 +107,116 @@ def get_config(variant: str = "") -> ConfigDict:
             "draws": 200,
             "seed": 0,
         },
+        "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
+        "projection": {
+            "method": "tsne",
+            "columns_shown": (
+                "magnitude_F160W",
+                "color_F125W_F160W",
+                "redshift",
+                "size",
+                "predicted_redshift",
+            ),
+            "perplexity": 30.0,
+            "neighbors": 15,
+            "limit": 1000,
+            "mosaic": 12,
+            "k": 10,
+            "seed": 0,
+        },
     }
+    if variant == "smoke":
+        _smoke(config)
+    elif variant == "paper":
+        _paper(config)
+    elif variant:
+        raise ValueError(f"pita.py has the variants smoke and paper, not {variant!r}")
     return config
+
+
+def _smoke(config: ConfigDict) -> None:
+    config.epochs = 2.0
+    config.batch_size = 32
+    config.data.count = 160
+    config.data.validation = 32
+    config.data.test = 48
+    config.data.stamp = 40
+    config.method.backbone.depths = (1, 1)
+    config.method.backbone.widths = (8, 16)
+    config.method.latent = (16, 16)
+    config.method.projection = (16, 8)
+    config.method.redshift_head = (16,)
+    config.method.colour_head = (16,)
+    config.method.queue_size = 64
+    config.method.view.crop = 24
+    config.evaluate.photoz.draws = 20
+    config.evaluate.template_fit.draws = 20
+    config.evaluate.projection.perplexity = 10.0
+    config.evaluate.projection.mosaic = 4
+
+
+def _paper(config: ConfigDict) -> None:
+    config.epochs = 1550.0
+    config.batch_size = 1024
+    config.threads = 8
+    config.checkpoint_every = 500
+    config.data = {
+        "name": "hdf5",
+        "path": "candels.h5",
+        "fetch": "download the Hugging Face data set "
+        "Ashodkh/candels-unlabeled-and-labeled-images (DOI 10.57967/hf/8044), or cut 108-pixel "
+        "stamps from the public CANDELS mosaics in F606W, F814W, F125W and F160W, and pass the "
+        "HDF5 file with --config.data.path=FILE",
+        "columns": {
+            "image": "images",
+            "ebv": "ebvs",
+            "redshift": "redshifts",
+            "dered_color_features": "dered_color_features",
+        },
+        "layout": "nchw",
+        "label_thinning": None,
+        "sentinels": {},
+        "info": {
+            "bands": ("F606W", "F814W", "F125W", "F160W"),
+            "pixel_scale": 0.06,
+            "unit": "electrons/s",
+            "zero_point": 23.9,  # of the catalogue's fluxes, which are in microjansky
+            "noise": "measure",
+            "extinction": (2.471, 1.526, 0.726, 0.512),
+        },
+        "crop": None,
+        "bad_pixels": "error",
+        "split": {
+            "name": "id",
+            "fractions": {"train": 0.7, "validation": 0.15, "test": 0.15},
+            "seed": 42,
+        },
+        "deredden": True,
+    }
+    method = config.method
+    method.backbone.depths = (3, 3, 9, 3)
+    method.backbone.widths = (96, 192, 384, 768)
+    method.backbone.drop_path = 0.1
+    method.backbone.layer_scale = 1e-6
+    method.backbone.dtype = "bfloat16"
+    method.backbone_outputs = 1000
+    method.latent = (512, 128)
+    method.projection = (128, 64)
+    method.redshift_head = (256, 128, 128, 128, 128, 64)
+    method.colour_head = (256, 128, 128, 128, 128, 64)
+    method.queue_size = 60_000
+    method.momentum = 0.999
+    method.colour_offset = (0.0, 0.0, 0.0, 0.0)
+    method.view.crop = 64
+    method.view.shift = 4.0
+    method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0, 1.0)}
+    config.optim.optimizer = {"name": "adam", "weight_decay": 1e-5, "b1": 0.9, "b2": 0.999}
+    config.optim.schedule = {
+        "name": "cosine_wave",
+        "peak": 1e-3,
+        "final": 1e-7,
+        "half_period_epochs": 500.0,
+    }
+    del config.evaluate.template_fit  # it knows the embedded survey alone
+    config.optim.decay_vectors = True
+    config.optim.clip_norm = None

@@ -8,6 +8,7 @@ The step counter is therefore the iterator's whole state; it is saved with every
 """
 
 import dataclasses
+import glob
 import importlib
 import importlib.util
 import itertools
@@ -34,6 +35,8 @@ class DataInfo:
         noise: Standard deviation of the sky noise per pixel, one per band in `unit`, or None.
         extinction: R_b = A_b / E(B-V), one per band, or None.
         classes: Names of the integer labels, or None.
+        catalogue_bands: Bands of flux and magnitude columns where they are not those of the image,
+            as for a colour composite; None where they are.
     """
 
     bands: tuple[str, ...]
@@ -44,6 +47,7 @@ class DataInfo:
     noise: tuple[float, ...] | None = None
     extinction: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
+    catalogue_bands: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict that `from_json` turns back into an equal object."""
@@ -141,21 +145,36 @@ class Dereddened:
         return self.source.column(name)
 
 
-class Relabelled:
-    """A source one of whose columns has been replaced."""
+class WithColumns:
+    """A source with columns added or replaced."""
 
-    def __init__(self, source: Source, name: str, values: np.ndarray):
-        self.source, self.info, self.name, self.values = source, source.info, name, values
+    def __init__(self, source: Source, columns: Mapping[str, np.ndarray]):
+        self.source, self.info, self.columns = source, source.info, dict(columns)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.source[index], self.name: self.values[index]}
+        return {**self.source[index], **{n: v[index] for n, v in self.columns.items()}}
 
     def column(self, name: str) -> np.ndarray:
         """All values of one entry, [n ...]."""
-        return self.values if name == self.name else self.source.column(name)
+        return self.columns[name] if name in self.columns else self.source.column(name)
+
+
+def with_magnitudes(source: Source, *, deredden: bool) -> Source:
+    """Adds `magnitude` [n c], AB, to data that have `flux` in the pixels' unit and lack it.
+
+    A magnitude is NaN where the flux is not positive; dereddening subtracts R_b E(B-V).
+    """
+    example, info = source[0], source.info
+    if "magnitude" in example or "flux" not in example or info.zero_point is None:
+        return source
+    flux = np.asarray(source.column("flux"), np.float64)
+    magnitude = info.zero_point - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+    if deredden:
+        magnitude -= np.asarray(info.extinction) * np.asarray(source.column("ebv"))[:, None]
+    return WithColumns(source, {"magnitude": magnitude.astype(np.float32)})
 
 
 def thin_labels(
@@ -166,7 +185,7 @@ def thin_labels(
     Args:
         source: The training split.
         column: Numbers (NaN is no label) or integer classes (negative is no label).
-        count: Labels kept, chosen at random; None keeps all.
+        count: Labels kept, chosen at random but for one of each class; None keeps all.
         drop_unlabelled: Whether examples without a label leave the split.
         seed: Seed of the choice.
 
@@ -185,21 +204,42 @@ def thin_labels(
             f"config key 'data.labels.count' is {wanted}; only {len(known)} training examples "
             f"have a label in {column!r}"
         )
-    kept = np.random.default_rng(seed).permutation(known)[:wanted]
+    order = np.random.default_rng(seed).permutation(known)
+    if classes:  # one of each class comes first, so that no class is lost to chance
+        _, first = np.unique(values[order], return_index=True)
+        order = np.concatenate([order[np.sort(first)], np.delete(order, first)])
+    kept = order[:wanted]
     if drop_unlabelled:
         return Subset(source, np.sort(kept))
     thinned = np.full_like(values, -1 if classes else np.nan)
     thinned[kept] = values[kept]
-    return Relabelled(source, column, thinned)
+    return WithColumns(source, {column: thinned})
+
+
+def hold(source: Source) -> ArraySource:
+    """A source read once, by several threads, and kept in memory with its images.
+
+    Worth it where decoding or drawing an image takes longer than a step needs it for.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda i: source[i]["image"], range(len(source))))
+    names = [name for name in source[0] if name != "image"]
+    columns = {name: np.asarray(source.column(name)) for name in names}
+    return ArraySource({"image": np.stack(images), **columns}, source.info)
 
 
 def load(section: Mapping[str, Any]) -> dict[str, Source]:
     """Opens the data set that the config section names: {"train", "validation", "test"}.
 
     Args:
-        section: `name` is a module of `astrojax.data`. Two keys hold for every kind of data:
-            `deredden` wraps its splits in `Dereddened`, and `labels` has the keys of
-            `thin_labels`. The others are those of the module's `load`.
+        section: `name` is a module of `astrojax.data`. Six keys hold for every kind of data:
+            `fetch` says where the file is to be had if `path` is not there,
+            `exclude` has the keys of `exclude.apply`, `deredden` wraps its splits in
+            `Dereddened`, `composite` has the keys of `composite.Composite`, `hold` keeps the
+            images in memory, and `labels` has the keys of `thin_labels`. The others are those of
+            the module's `load`.
 
     Raises:
         UserError: There is no such kind of source, or its own checks fail.
@@ -212,10 +252,26 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("astrojax"):
             raise
         raise UserError(f"config key 'data.name' is {name!r}; {_kinds()}") from None
-    keys = {k: v for k, v in section.items() if k not in ("deredden", "labels")}
-    sources = call(loader, keys, path="data")
-    if section.get("deredden"):
+    path = section.get("path")
+    if section.get("fetch") and isinstance(path, str) and not glob.glob(path):
+        raise UserError(f"there is no {path!r}: {section['fetch']}")
+    common = ("fetch", "exclude", "deredden", "composite", "hold", "labels")
+    sources = call(loader, {k: v for k, v in section.items() if k not in common}, path="data")
+    if section.get("exclude"):
+        from astrojax.data.exclude import apply
+
+        sources = call(apply, section["exclude"], path="data.exclude", sources=sources)
+    deredden = bool(section.get("deredden"))
+    if deredden:
         sources = {split: Dereddened(source) for split, source in sources.items()}
+    sources = {k: with_magnitudes(source, deredden=deredden) for k, source in sources.items()}
+    if section.get("composite"):
+        from astrojax.data.composite import Composite
+
+        keys, at = section["composite"], "data.composite"
+        sources = {k: call(Composite, keys, path=at, source=s) for k, s in sources.items()}
+    if section.get("hold"):
+        sources = {split: hold(source) for split, source in sources.items()}
     if section.get("labels"):
         train = sources["train"]
         sources["train"] = call(thin_labels, section["labels"], path="data.labels", source=train)

@@ -8,10 +8,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from astrojax import checkpoint
+from astrojax import checkpoint, metrics
 from astrojax.config import call
 from astrojax.errors import UserError
-from astrojax.evaluate import report
+from astrojax.evaluate import plots, report
 from astrojax.evaluate.embed import embed
 from astrojax.train import Run
 
@@ -41,7 +41,8 @@ def run(workdir: Path) -> None:
                 method, source, batch_size=256, threads=job.settings.threads, mesh=job.mesh
             )
             tables[split].save(out / f"{split}.parquet")
-    sections = []
+    curves = plots.loss_curves(metrics.read(workdir), out / "training.png")
+    sections = [report.Section("training", {}, [report.Figure(curves, "The run's log.")])]
     for name, task in tasks.items():
         logging.info("evaluating: %s", name)
         known = {"tables": tables, "sources": job.sources, "out": out, "model": method}

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The photometry MLP on four magnitudes, PITA's traditional baseline.
+
+    python -m astrojax.main --config experiments/photoz_mlp.py
+    python -m astrojax.main --config experiments/photoz_mlp.py:smoke
+
+Its report also has the template fit that knows the simulator's spectra, dust and noise: the limit
+of what photometry alone can give on the embedded survey.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.epochs = 300.0
+    config.batch_size = 128
+    config.fsdp = 1
+    config.threads = 0
+    config.log_every = 20
+    config.checkpoint_every = 100
+    config.keep = 2
+    config.init = None
+    config.monitor = None
+    config.data = {
+        "name": "survey",
+        "survey": "candels",
+        "count": 7500,
+        "validation": 300,
+        "test": 1000,
+        "labelled_fraction": 0.2,
+        "held_out": "spectroscopic",
+        "max_magnitude_error": None,
+        "stamp": 72,
+        "seed": 0,
+        "deredden": True,
+        "labels": {"column": "redshift", "count": None, "drop_unlabelled": True, "seed": 0},
+    }
+    config.method = {
+        "name": "photometry",
+        "hidden": (256, 256, 256),
+        "offset": (25.4, 24.9, 24.3, 24.1),
+        "scale": (2.0, 2.0, 2.0, 2.0),
+        "missing": 30.0,
+        "huber_delta": 0.15,
+    }
+    config.optim = {
+        "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
+        "schedule": {
+            "name": "cosine",
+            "peak": 1e-3,
+            "warmup_epochs": 5.0,
+            "initial": 0.0,
+            "final": 1e-6,
+        },
+        "decay_vectors": False,
+        "constant_rate": (),
+        "frozen": (),
+        "clip_norm": 1.0,
+        "accumulate": 1,
+        "skip_nonfinite": 0,
+    }
+    config.evaluate = {
+        "photoz": {
+            "magnitude": "magnitude_F160W",
+            "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
+            "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
+            "draws": 200,
+            "seed": 0,
+        },
+        "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
+    }
+    if variant == "smoke":
+        _smoke(config)
+    elif variant:
+        raise ValueError(f"photoz_mlp.py has the variant smoke, not {variant!r}")
+    return config
+
+
+def _smoke(config: ConfigDict) -> None:
+    config.epochs = 10.0
+    config.batch_size = 32
+    config.data.count = 320
+    config.data.validation = 32
+    config.data.test = 48
+    config.data.labelled_fraction = 0.5
+    config.data.stamp = 40
+    config.method.hidden = (16, 16)
+    config.evaluate.photoz.draws = 20
+    config.evaluate.template_fit.draws = 20

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PITA's claim, tested: photo-z quality against the number of redshift labels, four methods.
+
+    python experiments/studies/pita_labels.py --out runs/pita_labels
+
+Every method sees the same simulated survey; the labels of a smaller size are among those of a
+larger one. PITA keeps all galaxies without a label in its pool, MoCo pretrains on all of them once
+per seed and is fine-tuned on the labels, the supervised ConvNeXt and the photometry MLP see the
+labelled ones alone. A run that is finished is not repeated, so the study can be stopped and
+started again at any moment. `table.csv` has one row per run, `summary.csv` mean and standard
+deviation over seeds, `labels.png` the figure.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrojax import checkpoint, sharding, train
+from astrojax.config import plain
+from astrojax.data import pipeline
+from astrojax.evaluate import photoz
+from astrojax.evaluate import run as evaluation
+from astrojax.evaluate.embed import embed
+
+METHODS = {  # name: (experiment, variant)
+    "PITA": ("pita", ""),
+    "supervised": ("photoz_supervised", ""),
+    "MoCo + fine-tuning": ("moco", "finetune"),
+    "photometry MLP": ("photoz_mlp", ""),
+}
+SHOWN = {"nmad": "NMAD", "outlier_fraction": "outlier fraction", "bias": "bias"}
+
+
+def config_of(experiment: str, variant: str, seed: int, speed: float) -> dict[str, Any]:
+    """An experiment's config with another seed, and `speed` times its epochs."""
+    path = Path(__file__).parents[1] / f"{experiment}.py"
+    spec = importlib.util.spec_from_file_location(experiment, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = plain(module.get_config(variant))
+    return config | {"seed": seed, "epochs": speed * config["epochs"], "log_every": 100}
+
+
+def with_labels(config: dict[str, Any], count: int, steps: int | None) -> dict[str, Any]:
+    """The config with `count` labels; where only labelled objects train, for `steps` steps."""
+    data = dict(config["data"])
+    only = data.get("labels", {}).get("drop_unlabelled", False)
+    data["labels"] = {"column": "redshift", "count": count, "drop_unlabelled": only, "seed": 0}
+    config = {**config, "data": data}
+    if only:
+        size = min(config["batch_size"], count)
+        config |= {"batch_size": size, "epochs": steps * size / count}
+        schedule = dict(config["optim"]["schedule"])
+        schedule["warmup_epochs"] = 0.05 * config["epochs"]
+        config["optim"] = {**config["optim"], "schedule": schedule}
+    return config
+
+
+def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> dict[str, float]:
+    """Trains if it has to, and scores the test set; remembers the scores."""
+    scores = folder / "scores.json"
+    if not scores.exists():
+        labels = config["data"].get("labels")
+        if labels:
+            sources = {**sources, "train": pipeline.thin_labels(sources["train"], **labels)}
+        train.run(config, folder, sources)
+        job = train.Run(config, sources)
+        method = job.method_at(evaluation.restore(job, folder))
+        table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
+        found = photoz.metrics(table.predictions["redshift"], table.columns["redshift"])
+        checkpoint.write_json(scores, found)
+    return json.loads(scores.read_text(encoding="utf-8"))
+
+
+def summary_figure(summary: list[dict[str, Any]], path: Path) -> None:
+    """NMAD, outlier fraction and bias against the number of labels."""
+    from astrojax.evaluate import plots
+
+    canvas = plots.figure(12, 4)
+    axes = canvas.subplots(1, len(SHOWN))
+    for axis, (key, label) in zip(axes, SHOWN.items(), strict=True):
+        for name in METHODS:
+            rows = [r for r in summary if r["method"] == name]
+            x = [r["labels"] for r in rows]
+            y, error = ([r[f"{key}{suffix}"] for r in rows] for suffix in ("", "_std"))
+            axis.errorbar(x, y, error, marker="o", capsize=3, label=name)
+        axis.set(xscale="log", xlabel="training galaxies with a redshift", ylabel=label)
+    axes[0].legend(frameon=False)
+    plots.save(canvas, path)
+
+
+def main() -> None:
+    """Runs what is missing, then writes the tables and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/pita_labels"))
+    parser.add_argument("--labels", type=int, nargs="+", default=[50, 150, 400, 800, 1500])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--speed", type=float, default=0.5, help="multiple of the default epochs")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for noisy in ("jax", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    sharding.setup()
+
+    base = config_of("pita", "", 0, arguments.speed)
+    sources = pipeline.load(base["data"])
+    steps = round(base["epochs"] * len(sources["train"]) / base["batch_size"])
+    runs = [
+        (name, count, seed)
+        for seed in arguments.seeds
+        for count in sorted(arguments.labels, reverse=True)
+        for name in arguments.methods
+    ]
+    rows = []
+    for number, (name, count, seed) in enumerate(runs, 1):
+        experiment, variant = METHODS[name]
+        config = config_of(experiment, variant, seed, arguments.speed) | {"evaluate": {}}
+        if variant == "finetune":
+            folder = arguments.out / f"moco_{seed}"
+            if not (folder / "finished.json").exists():
+                pretraining = config_of("moco", "", seed, arguments.speed) | {"evaluate": {}}
+                train.run(pretraining, folder, sources)
+            config["init"] = {**config["init"], "workdir": str(folder)}
+        config = with_labels(config, count, steps)
+        folder = arguments.out / f"{experiment}{variant and '_' + variant}_{count}_{seed}"
+        scores = one_run(config, folder, sources)
+        rows.append({"method": name, "labels": count, "seed": seed, **scores})
+        logging.info(
+            "%d of %d: %s, %d labels, seed %d: NMAD %.4f, outliers %.3f",
+            number, len(runs), name, count, seed, scores["nmad"], scores["outlier_fraction"],
+        )  # fmt: skip
+        write_csv(arguments.out / "table.csv", rows)
+    summary = summarise(rows)
+    write_csv(arguments.out / "summary.csv", summary)
+    summary_figure(summary, arguments.out / "labels.png")
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds (ddof 1) of every score."""
+    found = []
+    for name in METHODS:
+        for count in sorted({r["labels"] for r in rows}):
+            same = [r for r in rows if r["method"] == name and r["labels"] == count]
+            if not same:
+                continue
+            line = {"method": name, "labels": count, "seeds": len(same)}
+            for key in SHOWN:
+                values = [r[key] for r in same]
+                line[key] = float(np.mean(values))
+                line[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+            found.append(line)
+    return found
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows with a header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
