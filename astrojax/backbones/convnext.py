@@ -44,7 +44,8 @@ class Block(nnx.Module):
     ) -> Float[Array, "b h w d"]:
         """Adds the branch to the input; a key drops it for some examples."""
         y = depthwise_conv(x, self.kernel[...].astype(x.dtype)) + self.bias[...].astype(x.dtype)
-        y = self.reduce(jax.nn.gelu(self.expand(self.norm(y)), approximate=False))
+        y = jax.nn.gelu(parts.pointwise(self.expand, self.norm(y)), approximate=False)
+        y = parts.pointwise(self.reduce, y)
         return x + parts.drop_path(y * self.layer_scale[...].astype(y.dtype), self.drop_path, key)
 
 

@@ -80,6 +80,15 @@ def drop_path(
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
+def pointwise(layer: nnx.Linear, x: Float[Array, "*n d"]) -> Float[Array, "*n k"]:
+    """A linear layer on the last axis, with the other axes flattened to one.
+
+    The same numbers; but the gradient of the weights is then one plain matrix product, which
+    XLA's CPU backend runs up to eight times faster than a contraction over several axes.
+    """
+    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+
 def keys(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
     """`count` keys out of one, or as many None."""
     return [None] * count if key is None else list(jax.random.split(key, count))

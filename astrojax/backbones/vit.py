@@ -65,17 +65,20 @@ class Block(nnx.Module):
     ) -> Float[Array, "b n d"]:
         """Tokens to tokens; a key turns dropout and stochastic depth on."""
         k = parts.keys(key, 5)
-        y = parts.dropout(self.projection(self.attention(self.norm_1(x))), self.dropout, k[0])
+        y = parts.dropout(
+            parts.pointwise(self.projection, self.attention(self.norm_1(x))), self.dropout, k[0]
+        )
         x = x + parts.drop_path(y, self.drop_path, k[1])
-        y = self.expand(self.norm_2(x))
+        y = parts.pointwise(self.expand, self.norm_2(x))
         y = jax.nn.relu(y) if self.activation == "relu" else jax.nn.gelu(y, approximate=False)
-        y = self.reduce(parts.dropout(y, self.dropout, k[2]))
+        y = parts.pointwise(self.reduce, parts.dropout(y, self.dropout, k[2]))
         return x + parts.drop_path(parts.dropout(y, self.dropout, k[3]), self.drop_path, k[4])
 
     def attention(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """Softmax attention of all tokens to all tokens, before the output projection."""
         b, n, d = x.shape
-        q, k, v = jnp.moveaxis(self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads), 2, 0)
+        qkv = parts.pointwise(self.qkv, x).reshape(b, n, 3, self.heads, d // self.heads)
+        q, k, v = jnp.moveaxis(qkv, 2, 0)
         return jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
 
 
