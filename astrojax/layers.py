@@ -7,11 +7,15 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax.errors import UserError
 
 M = TypeVar("M", bound=nnx.Module)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1], as torchvision and timm standardise them."""
 
 
 class Momentum(nnx.Variable):
@@ -29,6 +33,7 @@ class MLP(nnx.Module):
         last_norm: What follows the last layer: None, "plain" (batch norm without scale and shift,
             as in SimSiam) or "affine" (as in LenSiam).
         bias: Whether layers followed by a norm have a bias.
+        dropout: Rate before the last layer, in calls with a key.
         dtype: Compute type; parameters are float32.
         rngs: Keys for the initial weights.
     """
@@ -41,18 +46,21 @@ class MLP(nnx.Module):
         norm: bool = False,
         last_norm: str | None = None,
         bias: bool = True,
+        dropout: float = 0.0,
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
+        self.dropout = dropout
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        normed = [norm] * (len(pairs) - 1) + [last_norm is not None]
+        last = len(pairs) - 1  # -1 for a single width: no layer at all
+        normed = [norm] * last + [last_norm is not None] * bool(pairs)
         self.linears = nnx.List(
             [
                 nnx.Linear(i, o, use_bias=bias or not n, dtype=jnp.dtype(dtype), rngs=rngs)
                 for (i, o), n in zip(pairs, normed, strict=True)
             ]
         )
-        affine = [True] * (len(pairs) - 1) + [last_norm == "affine"]
+        affine = [True] * last + [last_norm == "affine"] * bool(pairs)
         self.norms = nnx.List(
             [
                 batch_norm(o, affine=a, rngs=rngs) if n else None
@@ -61,16 +69,32 @@ class MLP(nnx.Module):
         )
         self.activation = {"relu": jax.nn.relu, "leaky_relu": jax.nn.leaky_relu}[activation]
 
-    def __call__(self, x: Float[Array, "b d"], *, train: bool = False) -> Float[Array, "b k"]:
+    def __call__(
+        self, x: Float[Array, "b d"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "b k"]:
         """Applies the layers; `train` makes batch norms use, and track, batch statistics."""
         last = len(self.linears) - 1
         for i, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
+            if i == last and self.dropout and key is not None:
+                keep = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
+                x = jnp.where(keep, x / (1 - self.dropout), 0)
             x = linear(x)
             if norm is not None:
                 x = norm(x, use_running_average=not train)
             if i < last:
                 x = self.activation(x)
         return x
+
+
+def project_norms(linear: nnx.Linear, limit: float) -> None:
+    """Max-norm regularisation (Srivastava et al. 2014): a projection, after an optimizer step.
+
+    The incoming weights of each output unit are scaled down to an L2 norm of `limit` where theirs
+    is larger; biases are left.
+    """
+    kernel = linear.kernel[...]
+    norm = jnp.linalg.norm(kernel, axis=0)
+    linear.kernel[...] = kernel * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12))
 
 
 def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -136,28 +160,30 @@ class Queue(nnx.Module):
 
 def pixel_scaling(
     *, stretch: str, scale: tuple[float, ...]
-) -> Callable[[Float[Array, "b h w c"]], Float[Array, "b h w c"]]:
+) -> Callable[[Shaped[Array, "b h w c"]], Float[Array, "b h w c"]]:
     """A function that brings fluxes to network range, band by band.
 
     Args:
-        stretch: "linear", x / scale, or "asinh", arcsinh(x / scale): linear in the noise,
-            logarithmic in bright cores.
+        stretch: "linear", x / scale; "asinh", arcsinh(x / scale): linear in the noise, logarithmic
+            in bright cores; or "imagenet": x / scale, standardised as published weights expect.
         scale: Flux that becomes 1 before the stretch, one per band, in the data's unit.
 
     Raises:
-        UserError: The stretch is neither.
+        UserError: The stretch is none of these.
     """
-    if stretch not in ("linear", "asinh"):
-        raise UserError(f"stretch is {stretch!r}; it has to be 'linear' or 'asinh'")
+    if stretch not in ("linear", "asinh", "imagenet"):
+        raise UserError(f"stretch is {stretch!r}; it has to be 'linear', 'asinh' or 'imagenet'")
 
-    def apply(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def apply(image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         scaled = image.astype(jnp.float32) / jnp.asarray(scale, jnp.float32)
+        if stretch == "imagenet":
+            return (scaled - jnp.asarray(IMAGENET_MEAN)) / jnp.asarray(IMAGENET_DEVIATION)
         return jnp.arcsinh(scaled) if stretch == "asinh" else scaled
 
     return apply
 
 
-def centre_crop(image: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
+def centre_crop(image: Shaped[Array, "b h w c"], size: int) -> Shaped[Array, "b size size c"]:
     """The central `size` x `size` pixels.
 
     Raises:

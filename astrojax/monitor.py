@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -78,8 +79,10 @@ class Monitor:
         """Looks if it is time; returns what it saw, and whether the run should end."""
         if step % self.every and step != self.job.total_steps:
             return {}, False
-        embeddings = {split: self._embed(state, split) for split in self.parts}
-        values = {k: float(v) for k, v in metrics.health(embeddings["validation"]).items()}
+        splits = ("validation",) if self.knn_label is None else ("train", "validation")
+        embeddings = {split: self._embed(state, split) for split in splits}
+        health = metrics.health(jnp.asarray(embeddings["validation"]))
+        values = {k: float(v) for k, v in health.items()}
         if self.knn_label is not None:
             values[f"knn_{self.knn_label}"] = self._knn(embeddings)
         ended = False

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax import random
 
 from astrojax import layers
 from astrojax.errors import UserError
@@ -65,3 +66,23 @@ def test_centre_crop_keeps_the_centre():
     assert layers.centre_crop(image, 3)[0, 1, 1, 0] == 1
     with pytest.raises(UserError, match="smaller than the crop of 9"):
         layers.centre_crop(image, 9)
+
+
+def test_imagenet_scaling_is_torchvisions():
+    x = jnp.array([[[[255.0, 0.0, 127.5]]]])
+    apply = layers.pixel_scaling(stretch="imagenet", scale=(255.0, 255.0, 255.0))
+    expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.5 - 0.406) / 0.225]
+    np.testing.assert_allclose(apply(x)[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_mlp_drops_before_its_last_layer_where_a_key_is_given():
+    x = jnp.ones((4, 6))
+    head = layers.MLP((6, 50, 3), dropout=0.5, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(head(x), head(x))
+    key = random.key(0)
+    keep = random.bernoulli(key, 0.5, (4, 50))
+    hidden = jnp.maximum(head.linears[0](x), 0)
+    expected = head.linears[1](jnp.where(keep, 2 * hidden, 0))
+    np.testing.assert_allclose(head(x, key=key), expected, rtol=1e-5, atol=1e-6)  # float32
+    nothing = layers.MLP((6,), dropout=0.5, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(nothing(x, key=key), x)

@@ -81,7 +81,9 @@ def load(
     stamps = _cutouts(cutouts)
     rows, partners = _match(clean, stamps, match, radius_arcsec, file.name)
     _report(clean, stamps, rows, partners, unmatched, unmatched_file)
-    return apply(JoinedSource(clean, rows, stamps, partners, class_names), split)
+    bands = columns.get("magnitude")
+    bands = bands if isinstance(bands, tuple) and len(bands) != len(stamps.info.bands) else None
+    return apply(JoinedSource(clean, rows, stamps, partners, class_names, bands), split)
 
 
 class JoinedSource:
@@ -94,11 +96,13 @@ class JoinedSource:
         stamps: Source,
         partners: np.ndarray,
         classes: tuple[str, ...] | None,
+        bands: tuple[str, ...] | None,
     ):
         self.columns = {name: values[rows] for name, values in columns.items()}
         self.stamps = Subset(stamps, partners)
         fields = stamps.info.to_json()
-        self.info = DataInfo(**{**fields, "classes": classes or stamps.info.classes})
+        named = {"classes": classes or stamps.info.classes, "catalogue_bands": bands}
+        self.info = DataInfo(**{**fields, **named})
 
     def __len__(self) -> int:
         return len(self.stamps)

@@ -72,11 +72,12 @@ def scalars(table: Any, info: DataInfo) -> dict[str, Float[np.ndarray, " n"]]:
         flux = np.asarray(columns["flux"], np.float64)
         flux = np.where(flux > 0, flux, np.nan)
         columns["magnitude"] = info.zero_point - 2.5 * np.log10(flux)
-    found = flatten(columns, info.bands)
-    for blue, red in zip(info.bands[:-1], info.bands[1:], strict=True):
+    bands = info.catalogue_bands or info.bands
+    found = flatten(columns, bands)
+    for blue, red in zip(bands[:-1], bands[1:], strict=True):
         if f"magnitude_{blue}" in found and f"magnitude_{red}" in found:
             found[f"color_{blue}_{red}"] = found[f"magnitude_{blue}"] - found[f"magnitude_{red}"]
-    predicted = flatten(table.predictions, info.bands)
+    predicted = flatten(table.predictions, bands)
     return found | {f"predicted_{name}": value for name, value in predicted.items()}
 
 
@@ -101,7 +102,8 @@ def pick(
 
 
 def _parts(table: Any, info: DataInfo, name: str) -> dict[str, np.ndarray]:
-    return flatten({name: table.columns[name]}, info.bands) if name in table.columns else {}
+    bands = info.catalogue_bands or info.bands
+    return flatten({name: table.columns[name]}, bands) if name in table.columns else {}
 
 
 def labels(table: Any) -> Int[np.ndarray, " n"] | None:

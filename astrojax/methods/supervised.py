@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import random
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax import backbones, layers, views
 from astrojax.config import call
@@ -41,8 +41,10 @@ class Supervised(Method):
         target_offset: Subtracted from the target before training, added to predictions; one for
             all outputs or one each. Ignored for classes.
         target_scale: Divides the target likewise.
-        class_weights: Weight of each class in the loss, or None for equal ones.
-        dropout: Rate before the head.
+        class_weights: Weight of each class in the loss, "balanced" for the inverse of its share of
+            the training labels, or None for equal ones.
+        dropout: Rate before the last layer of the head.
+        max_norm: Largest L2 norm of the weights into a hidden unit of the head, or None.
         train_backbone: False keeps the backbone in evaluation mode (with `optim.frozen`).
         rotations: Predictions are averaged over this many quarter turns (1 to 4).
         view: Section of `views.make`.
@@ -64,8 +66,9 @@ class Supervised(Method):
         huber_delta: float,
         target_offset: tuple[float, ...],
         target_scale: tuple[float, ...],
-        class_weights: tuple[float, ...] | None,
+        class_weights: str | tuple[float, ...] | None,
         dropout: float,
+        max_norm: float | None,
         train_backbone: bool,
         rotations: int,
         view: dict,
@@ -77,7 +80,12 @@ class Supervised(Method):
             raise UserError(
                 f"config key 'method.error' is {error!r}; choose from {', '.join(_ERRORS)}"
             )
-        if class_weights is not None and len(class_weights) != outputs:
+        if isinstance(class_weights, str) and class_weights != "balanced":
+            raise UserError(
+                f"config key 'method.class_weights' is {class_weights!r}; use 'balanced', None or "
+                "one number per class"
+            )
+        if isinstance(class_weights, tuple) and len(class_weights) != outputs:
             raise UserError(
                 f"config key 'method.class_weights' has {len(class_weights)} values for "
                 f"{outputs} classes"
@@ -95,14 +103,15 @@ class Supervised(Method):
         )
         width = self.backbone.width if backbone_outputs is None else backbone_outputs
         self.neck = layers.MLP((width, *neck), rngs=rngs)
-        self.head = layers.MLP(((width, *neck)[-1], *head, outputs), rngs=rngs)
+        widths = ((width, *neck)[-1], *head, outputs)
+        self.head = layers.MLP(widths, dropout=dropout, rngs=rngs)
         self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
         self.offset, self.spread = target_offset, target_scale
-        self.class_weights, self.dropout = class_weights, dropout
+        self.class_weights, self.max_norm = class_weights, max_norm
         self.train_backbone, self.rotations = train_backbone, rotations
 
     def check(self, source: Source) -> None:
-        """Raises `UserError` if the training data have no usable label."""
+        """Raises `UserError` if the training data have no usable label; counts the classes."""
         values = np.asarray(source.column(self.target))
         if self.error == "cross_entropy":
             if not np.issubdtype(values.dtype, np.integer):
@@ -113,6 +122,7 @@ class Supervised(Method):
                     f"'method.outputs' allows 0 to {self.outputs - 1}"
                 )
             known = values >= 0
+            self._count(values[known], source.info.classes)
         else:
             width = 1 if values.ndim == 1 else values.shape[1]
             if width != self.outputs:
@@ -124,6 +134,18 @@ class Supervised(Method):
         if not known.any():
             raise UserError(f"no training example has a label in column {self.target!r}")
 
+    def _count(self, label: np.ndarray, names: tuple[str, ...] | None) -> None:
+        """Sets balanced class weights, and stops where a class has no example to learn from."""
+        counts = np.bincount(label, minlength=self.outputs)
+        if len(label) and not counts.all():
+            missing = [names[i] if names else str(i) for i in np.flatnonzero(counts == 0)]
+            raise UserError(
+                f"no training example of class {', '.join(missing)} ({len(label)} have a label): "
+                "merge classes, lower config key 'method.outputs', or split in another way"
+            )
+        if self.class_weights == "balanced":
+            self.class_weights = tuple((len(label) / (self.outputs * counts)).tolist())
+
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
@@ -131,11 +153,14 @@ class Supervised(Method):
         view_key, drop_key, head_key = random.split(key, 3)
         image = self.scale(self.view(view_key, batch["image"]))
         features = self._features(image, drop_key if self.train_backbone else None)
-        if self.dropout:
-            keep = random.bernoulli(head_key, 1 - self.dropout, features.shape)
-            features = jnp.where(keep, features / (1 - self.dropout), 0)
-        error, weight = self._errors(self.head(features), batch[self.target])
+        error, weight = self._errors(self.head(features, key=head_key), batch[self.target])
         return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1e-12), {}
+
+    def after_update(self, progress: Float[Array, ""]) -> None:
+        """The max-norm projection of the head's hidden units."""
+        if self.max_norm is not None:
+            for linear in self.head.linears[:-1]:
+                layers.project_norms(linear, self.max_norm)
 
     def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
         """The unweighted error of each example on its central crop; 0 without a label."""
@@ -143,18 +168,17 @@ class Supervised(Method):
         error, weight = self._errors(self.head(self._features(image, None)), batch[self.target])
         return jnp.where(weight > 0, error, 0)
 
-    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+    def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """What the head sees of the central crop."""
         return self._features(self.scale(layers.centre_crop(image, self.crop)), None)
 
-    def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
-        """`<target>`, in the target's units; for classes also `<target>_probability` [b k]."""
+    def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+        """`<target>`, in the target's units; for classes also `class_probability` [b k]."""
         turned = [jnp.rot90(image, k, (1, 2)) for k in range(self.rotations)]
         outputs = [self.head(self.embed(x)) for x in turned]
         if self.error == "cross_entropy":
             probability = jnp.mean(jnp.stack([nnx.softmax(y) for y in outputs]), 0)
-            name = f"{self.target}_probability"
-            return {self.target: jnp.argmax(probability, -1), name: probability}
+            return {self.target: jnp.argmax(probability, -1), "class_probability": probability}
         mean = jnp.mean(jnp.stack(outputs), 0)
         value = mean * jnp.asarray(self.spread) + jnp.asarray(self.offset)
         return {self.target: value[:, 0] if self.outputs == 1 else value}

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Table II of Martinazzo et al. (2020): five schemes of transfer, on the tasks at hand.
+
+    python experiments/studies/schemes.py --out runs/schemes --tasks survey \
+        --pretext magnitudes=runs/magnitudes
+    python experiments/studies/schemes.py --out runs/schemes --tasks ef2 ef4 ef15 \
+        --archive efigi.npz --network small --pretext magnitudes=runs/magnitudes_small_pool \
+        lejepa=runs/lejepa_pool
+
+For each pretrained run (--pretext name=folder): its frozen features and their fine-tuning, and the
+same network from scratch and with frozen random weights. --imagenet adds torchvision's VGG16 file
+(--network vgg16). Without a pretext, scratch and random features of --network alone. Every seed is
+another split of an archive and another start of the network; numbers are those of the test set,
+mean and standard deviation (ddof 1) over seeds. A run that is finished is not repeated, so the
+study can be stopped and started again at any moment. `table.csv` has one row per run,
+`summary.csv` the table. `within_one` is the share of predictions at most one class off, for
+classes in order (`ef15`).
+"""
+
+import argparse
+import importlib.util
+import json
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrojax import checkpoint, sharding, train
+from astrojax.config import plain
+from astrojax.data import pipeline
+from astrojax.data.split import split_hash
+from astrojax.errors import UserError
+from astrojax.evaluate import classification, report
+from astrojax.evaluate import run as evaluation
+from astrojax.evaluate.embed import embed
+
+SCORES = ("accuracy", "balanced_accuracy", "within_one")
+PUBLISHED = {  # validation accuracy of the paper's VGG16
+    ("ef15", "scratch"): 0.4227,
+    ("ef15", "features (magnitudes)"): 0.3271,
+    ("ef15", "fine-tuning (magnitudes)"): 0.4048,
+    ("ef15", "features (imagenet)"): 0.2642,
+    ("ef15", "fine-tuning (imagenet)"): 0.3683,
+    ("ef2", "scratch"): 0.9683,
+    ("ef2", "features (magnitudes)"): 0.9580,
+    ("ef2", "fine-tuning (magnitudes)"): 0.9687,
+    ("ef2", "features (imagenet)"): 0.9697,
+    ("ef2", "fine-tuning (imagenet)"): 0.9893,
+    ("ef4", "scratch"): 0.8729,
+    ("ef4", "features (magnitudes)"): 0.7801,
+    ("ef4", "fine-tuning (magnitudes)"): 0.8322,
+    ("ef4", "features (imagenet)"): 0.8000,
+    ("ef4", "fine-tuning (imagenet)"): 0.8774,
+}
+
+
+def experiment(variant: str) -> dict[str, Any]:
+    """A config of `experiments/transfer.py`."""
+    spec = importlib.util.spec_from_file_location(
+        "transfer", Path(__file__).parents[1] / "transfer.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return plain(module.get_config(variant))
+
+
+def network_of(folder: str) -> dict[str, Any]:
+    """Backbone and scaling of a pretrained run: what the other rows need to be its equal."""
+    method = checkpoint.read_config(folder)["method"]
+    if "backbone" not in method or "stretch" not in method:
+        raise UserError(f"the run in {folder} has no method.backbone and method.stretch to take")
+    return plain({key: method[key] for key in ("backbone", "stretch")})
+
+
+def weights(source: str, folder: str) -> dict[str, Any] | None:
+    """The `init` section for weights from ImageNet (a file), from a run, or for random ones."""
+    if source == "random":
+        return None
+    if source == "imagenet":
+        arch = "torchvision/vgg16"
+        return {"name": "torch", "path": folder, "arch": arch, "part": "backbone", "stem": None}
+    return {"name": "run", "workdir": folder, "parts": {"backbone": "backbone"}, "stem": None}
+
+
+def config_of(
+    words: list[str], network: dict[str, Any] | None, init: dict | None, seed: int, speed: float
+) -> dict[str, Any]:
+    """One stage: a variant of the experiment with another network, start, seed and length."""
+    config = experiment("_".join(words))
+    method = {**config["method"], **(network or {})}
+    if len(config["data"].get("info", {}).get("bands", "rgb")) == 1:
+        method["stretch"] = {**method["stretch"], "scale": method["stretch"]["scale"][:1]}
+        init = init and {**init, "stem": "mean"}
+    config |= {"method": method, "init": init, "seed": seed, "evaluate": {}}
+    config["epochs"] *= speed
+    return config
+
+
+def sources_of(config: dict[str, Any], archive: str | None, seed: int) -> dict[str, Any]:
+    """The task's data, with the section of the config changed to match; another split per seed."""
+    data = dict(config["data"])
+    if data["name"] == "npz":
+        data |= {"path": archive or data["path"], "split": {**data["split"], "seed": seed}}
+    sources = pipeline.load(data)
+    config["data"] = data
+    label = np.concatenate([np.asarray(s.column("label")) for s in sources.values()])
+    counts = np.bincount(label[label >= 0], minlength=config["method"]["outputs"])
+    if counts.min() < len(sources):
+        raise UserError(
+            f"class {int(counts.argmin())} has {counts.min()} objects, fewer than the "
+            f"{len(sources)} splits: leave it out or merge it"
+        )
+    return sources
+
+
+def one_run(
+    stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
+) -> dict[str, float]:
+    """Trains the stages, each from the one before, and scores the test set; remembers the scores.
+
+    Checkpoints are removed at the end: there are hundreds of runs in a study.
+    """
+    scores = folder / "scores.json"
+    if not scores.exists():
+        for number, config in enumerate(stages):
+            workdir = folder / str(number)
+            if number:
+                parts = {"backbone": "backbone", "head": "head"}
+                before = str(folder / str(number - 1))
+                config["init"] = {"name": "run", "workdir": before, "parts": parts, "stem": None}
+            train.run(config, workdir, sources)
+        job = train.Run(config, sources)
+        method = job.method_at(evaluation.restore(job, workdir))
+        table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
+        label, predicted = table.columns["label"], table.predictions["label"]
+        found = classification.metrics(predicted, label)
+        found["within_one"] = float(np.mean(np.abs(predicted - label) <= 1))
+        found["majority_rate"] = classification.majority_rate(
+            np.asarray(sources["train"].column("label")), label
+        )
+        checkpoint.write_json(scores, {**found, "split": split_hash(sources)})
+        for kept in [p for kind in ("checkpoints", "best") for p in folder.glob(f"*/{kind}")]:
+            shutil.rmtree(kept)
+    return json.loads(scores.read_text(encoding="utf-8"))
+
+
+def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> list[tuple]:
+    """(row of the table, scheme, source of weights, their folder, network) of every row."""
+    plans = {name: network_of(folder) for name, folder in pretexts.items()} or {"": None}
+    rows = []
+    for name, plan in plans.items():
+        of = f", as {name}" if len(plans) > 1 else ""
+        rows.append((f"scratch{of}", "scratch", "random", "", plan))
+        rows.append((f"features (random{of})", "features", "random", "", plan))
+        if name:
+            rows.append((f"features ({name})", "features", name, pretexts[name], plan))
+            rows.append((f"fine-tuning ({name})", "finetune", name, pretexts[name], plan))
+    if imagenet is not None:
+        if network != "vgg16":
+            raise UserError("--imagenet is torchvision's VGG16: set --network vgg16")
+        rows.append(("features (imagenet)", "features", "imagenet", imagenet, None))
+        rows.append(("fine-tuning (imagenet)", "finetune", "imagenet", imagenet, None))
+    return rows
+
+
+def stages_of(
+    scheme: str,
+    task: list[str],
+    source: str,
+    folder: str,
+    network: dict | None,
+    seed: int,
+    speed: float,
+) -> list[dict[str, Any]]:
+    """The configs of a scheme: two for fine-tuning, one for the others."""
+    more = ["imagenet"] if source == "imagenet" else []
+    names = ("top", "finetune") if scheme == "finetune" else (scheme,)
+    init = weights(source, folder)
+    return [config_of([*task, n, *more], network, init, seed, speed) for n in names]
+
+
+def summarise(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds (ddof 1) of every score, for each value of `keys`."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
+    found = []
+    for values, same in groups.items():
+        line = dict(zip(keys, values, strict=True)) | {"runs": len(same)}
+        for score in (*SCORES, "majority_rate"):
+            numbers = np.array([r[score] for r in same])
+            line[score] = float(numbers.mean())
+            line[f"{score}_std"] = float(numbers.std(ddof=1)) if len(same) > 1 else float("nan")
+        found.append(line)
+    return found
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """A CSV of rows that have the same keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report.write_csv(path, {key: [row[key] for row in rows] for key in rows[0]})
+
+
+def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parses what both studies take, and sets up logging and compilation."""
+    parser.add_argument("--archive", help="NPZ archive of the task, where it is not simulated")
+    parser.add_argument("--network", default="slim", choices=("slim", "small", "resnet", "vgg16"))
+    parser.add_argument("--pretext", nargs="*", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--imagenet", help="torchvision's VGG16 as .pth or .safetensors")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--smoke", action="store_true", help="the same in seconds")
+    arguments = parser.parse_args()
+    wrong = [p for p in arguments.pretext if "=" not in p]
+    if wrong:
+        raise UserError(f"--pretext takes name=folder, not {wrong[0]!r}")
+    arguments.pretext = dict(p.split("=", 1) for p in arguments.pretext)
+    arguments.words = [arguments.network, *(["smoke"] if arguments.smoke else [])]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for noisy in ("jax", "absl"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    sharding.setup()
+    return arguments
+
+
+def main() -> None:
+    """Runs what is missing, then writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/schemes"))
+    parser.add_argument("--tasks", nargs="+", default=["survey"])
+    parser.add_argument("--speed", type=float, default=1.0, help="multiple of the epochs")
+    arguments = prepare(parser)
+    plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet)
+    total = len(arguments.tasks) * len(arguments.seeds) * len(plan)
+    rows, began = [], time.monotonic()
+    for task in arguments.tasks:
+        for seed in arguments.seeds:
+            words, sources = [task, *arguments.words], None
+            for row, scheme, source, folder, network in plan:
+                stages = stages_of(scheme, words, source, folder, network, seed, arguments.speed)
+                if sources is None:
+                    sources = sources_of(stages[0], arguments.archive, seed)
+                    data = stages[0]["data"]
+                for stage in stages:
+                    stage["data"] = data
+                where = row.replace(" ", "_").replace("(", "").replace(")", "").replace(",", "")
+                scores = one_run(stages, arguments.out / task / where / str(seed), sources)
+                rows.append({"task": task, "row": row, "seed": seed, **scores})
+                logging.info(
+                    "%d of %d: %s, %s, seed %d: accuracy %.4f, balanced %.4f (%.1f min)",
+                    len(rows), total, task, row, seed, scores["accuracy"],
+                    scores["balanced_accuracy"], (time.monotonic() - began) / 60,
+                )  # fmt: skip
+                write_rows(arguments.out / "table.csv", rows)
+    summary = summarise(rows, ("task", "row"))
+    for line in summary:
+        line["published"] = PUBLISHED.get((line["task"], line["row"]), float("nan"))
+    write_rows(arguments.out / "summary.csv", summary)
+    show(summary)
+
+
+def show(summary: list[dict[str, Any]]) -> None:
+    """Prints the table."""
+    sections: dict[str, dict[str, float]] = {}
+    for line in summary:
+        numbers = sections.setdefault(line["task"], {})
+        for score in SCORES[: 3 if line["task"] == "ef15" else 2]:
+            numbers[f"{line['row']}: {score}"] = line[score]
+            numbers[f"{line['row']}: {score}_error"] = line[f"{score}_std"]
+    print(report.table([report.Section(task, numbers) for task, numbers in sections.items()]))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
