@@ -33,7 +33,7 @@ def evaluate(tables: dict[str, Any], *, survey: str, draws: int, seed: int) -> S
     needed = ("flux", "flux_error", "ebv", "redshift")
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)}, which the data lack")
+        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)} in the data")
     flux, error, ebv, z_ref = (np.asarray(table.columns[name]) for name in needed)
     known = np.isfinite(z_ref)
     found = fit(flux[known], error[known], ebv[known], survey=simulator.named(survey))
