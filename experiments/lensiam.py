@@ -55,7 +55,7 @@ def base() -> ConfigDict:
         "collapse": "stop",
         "patience": None,
     }
-    simulator = lenses(stamp=44, pixel_scale=0.125, centre=16, psf_size=11, psf_fwhm=(0.15, 0.2))
+    simulator = lenses(stamp=44, pixel_scale=0.125, psf_size=11, psf_fwhm=(0.15, 0.2))
     config.data = {
         "name": "lens",
         "count": 6500,
@@ -125,7 +125,7 @@ def base() -> ConfigDict:
     return config
 
 
-def lenses(*, stamp: int, pixel_scale: float, centre: int, psf_size: int, psf_fwhm: tuple) -> dict:
+def lenses(*, stamp: int, pixel_scale: float, psf_size: int, psf_fwhm: tuple) -> dict:
     """The paper's lenses as a telescope sees them; ranges of the mass as in its figures."""
     return {
         "population": {
@@ -143,8 +143,8 @@ def lenses(*, stamp: int, pixel_scale: float, centre: int, psf_size: int, psf_fw
             "light_index": (2.0, 5.0),
             "source_flux": (0.03, 0.3),
             "source_offset": 0.3,
-            "source_half_light": (0.06, 0.3),
-            "source_index": (0.5, 2.0),
+            "source_half_light": (0.05, 0.3),
+            "source_index": (0.5, 2.5),
             "source_ellipticity": 0.4,
             "stamp_fraction": 0.0,
             "stamp_scale": 0.03,
@@ -155,7 +155,6 @@ def lenses(*, stamp: int, pixel_scale: float, centre: int, psf_size: int, psf_fw
             "stamp": stamp,
             "pixel_scale": pixel_scale,
             "supersampling": 2,
-            "centre_supersampling": centre,
             "psf_count": 23,
             "psf_size": psf_size,
             "psf_fwhm": psf_fwhm,
@@ -177,8 +176,7 @@ def smoke(config: ConfigDict) -> None:
     config.data.update({"count": 224, "validation": 32, "test": 64})
     for section in (config.data, config.method.simulator):
         section.observation.update({"stamp": 24, "pixel_scale": 0.23})
-        section.observation.update({"supersampling": 1, "centre_supersampling": 4})
-        section.observation.update({"psf_count": 3, "psf_size": 5})
+        section.observation.update({"supersampling": 1, "psf_count": 3, "psf_size": 5})
         section.observation.psf_fwhm = (0.3, 0.4)
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"projector": (32, 32, 32), "predictor": 8})
@@ -193,7 +191,7 @@ def paper(config: ConfigDict) -> None:
     config.checkpoint_every = 1000
     config.monitor.update({"every_epochs": 10.0, "examples": 1000})
     config.data.update({"count": 102000, "validation": 1000, "test": 1000})
-    hubble = lenses(stamp=110, pixel_scale=0.05, centre=10, psf_size=35, psf_fwhm=(0.08, 0.12))
+    hubble = lenses(stamp=110, pixel_scale=0.05, psf_size=35, psf_fwhm=(0.08, 0.12))
     config.data.update(hubble)
     own = config.method
     own.simulator.update(hubble)
