@@ -114,9 +114,7 @@ def _read_csv(file: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{file} cannot be read as a table ({error})") from None
     filled = {name: np.ma.filled(_float(table[name]), np.nan) for name in table.colnames}
     # The first column of the challenge's file numbers the rows and has no name.
-    return {
-        n: v for n, v in filled.items() if v.dtype.kind in "if" and n not in ("", "col0", "col1")
-    }
+    return {n: v for n, v in filled.items() if v.dtype.kind in "if" and n not in ("", "col0")}
 
 
 def _float(column: Any) -> Any:

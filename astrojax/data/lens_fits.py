@@ -48,7 +48,7 @@ def load(
         raise UserError(f"the folder {path!r} holds no .fits files")
     parameters = [read_parameters(file) for file in files]
     columns = {name: np.array([p[i] for p in parameters]) for i, name in enumerate(Lens._fields)}
-    side = read_pair(files[0])[0].shape[0]
+    side = read_pixels(files[0]).shape[0]
     try:
         check_lens(Lens(**columns), radius=side * pixel_scale / 2, terms=10**9)
     except UserError as error:

@@ -19,10 +19,13 @@ axis and the orientation angle cancel, and what is left is smooth in e, also at 
 
 |w| = |e| < 1, so the power series of F converges as |e|^n; a fixed number of terms is summed.
 
-Accuracy in float32, measured against lenstronomy in float64 on 512 lenses drawn over the LenSiam
-ranges (|e| <= 0.42, 1.6 < gamma < 2.4), 5.5 arcsec fields and the default 18 terms: deflection
-MAXDEF arcsec at most, MEDDEF median; inverse magnification MAXMAG at most, MEDMAG median, relative
-to 1 + |1 / mu|.
+Accuracy in float32 against lenstronomy in float64, on 512 lenses drawn over the LenSiam ranges
+(|e| <= 0.42, 1.6 < gamma < 2.4) and 110 x 110 rays 0.05 arcsec apart, with the default 18 terms:
+
+    deflection, arcsec                           5e-6 at most, 7e-8 median
+    inverse magnification over 1 + |1 / mu|      3e-5 at most, 4e-8 median
+
+The largest errors lie within a pixel of the centre, where float32 rounds the offset from it.
 """
 
 from typing import NamedTuple

@@ -11,8 +11,18 @@ step:
     views = simulator.pair(key, lens)                       # [2 h w 1]
     views = jax.vmap(simulator.pair)(keys, lenses)          # [b 2 h w 1]
 
-Light is averaged over a uniform grid of sub-pixels, then convolved at the resolution of the image.
-SSTEXT
+Light is averaged over a uniform grid of sub-pixels (10 x 10 in the middle of the lens light, where
+a cusp outshines the arcs), then convolved at the resolution of the image. Images equal those of
+lenstronomy at the same sampling to 2e-6 of the peak. For `LENSIAM` seen by `HST`, the error of the
+noise-free image against 10 x 10 everywhere, relative to its peak, over 256 scenes:
+
+    rays per pixel   rms       worst pixel: median   90%     99%
+    1 x 1            0.0036    0.080                 0.29    1.05    (without the finer middle)
+    2 x 2            0.0007    0.007                 0.05    0.15    (the default of `HST`)
+    3 x 3            0.0004    0.003                 0.02    0.10
+    4 x 4            0.0002    0.002                 0.01    0.04
+
+The worst pixels are the cores of the smallest, steepest sources.
 """
 
 import dataclasses
