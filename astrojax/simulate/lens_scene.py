@@ -42,7 +42,9 @@ class Population:
         source_index: Sersic index of analytic sources, uniform.
         source_ellipticity: largest (1 - q) / (1 + q) of analytic sources.
         stamp_fraction: chance that a source is one of the stamps handed in.
-        stamp_scale: arcsec per pixel of the stamps.
+        stamp_scale: arcsec per pixel of the stamps behind the lens. Galaxies bright enough for
+            a good stamp are nearer and larger than lensed ones: about a third of the scale they
+            were observed with suits those of COSMOS, 0.03 arcsec.
         core_fraction: chance that an analytic source is core-Sersic, break radius up to 0.3
             half-light radii, inner slope up to 0.5.
         double_fraction: chance of two sources, which share the flux and lie within two half-light
