@@ -137,7 +137,7 @@ class Predictor(nnx.Module):
         batch, blocks, size = masks.targets.shape
         table = vit.sincos_positions(self.grid, self.width)
         table = jnp.asarray(table) if self.positions is None else self.positions[...]
-        seen = context if self.enter is None else self.enter(context)
+        seen = context if self.enter is None else parts.pointwise(self.enter, context)
         seen = jnp.repeat(seen + table[masks.context], blocks, axis=0)
         asked = (self.mask_token[...] + table[masks.targets]).reshape(batch * blocks, size, -1)
         x = jnp.concatenate([seen, asked], axis=1)
@@ -151,7 +151,7 @@ class Predictor(nnx.Module):
         for block, k in zip(self.blocks, parts.keys(key, len(self.blocks)), strict=True):
             x = parts.apply(block, x, train=False, key=k, remat=self.remat, valid=valid)
         x = self.norm(x[:, -size:])
-        x = x if self.leave is None else self.leave(x)
+        x = x if self.leave is None else parts.pointwise(self.leave, x)
         return x.reshape(batch, blocks, size, -1)
 
 

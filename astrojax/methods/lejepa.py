@@ -78,7 +78,10 @@ class LeJEPA(Method):
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
-        self.projector = layers.MLP((self.backbone.width, *projector), norm=True, rngs=rngs)
+        # The norm takes off what a bias adds: its gradient would be rounding, which Adam scales up.
+        self.projector = layers.MLP(
+            (self.backbone.width, *projector), norm=True, bias=False, rngs=rngs
+        )
         self.global_views, self.local_views = global_views, local_views
         self.weight, self.directions = sigreg_weight, sigreg_directions
         self.t_max, self.points = sigreg_t_max, sigreg_points
