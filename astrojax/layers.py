@@ -2,7 +2,7 @@
 """Pieces that several methods share: MLP heads, momentum copies, the key queue, flux scaling."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -194,3 +194,9 @@ def centre_crop(image: Shaped[Array, "b h w c"], size: int) -> Shaped[Array, "b 
         raise UserError(f"stamps of {height} x {width} pixels are smaller than the crop of {size}")
     top, left = (height - size) // 2, (width - size) // 2
     return image[:, top : top + size, left : left + size]
+
+
+def over_turns(fn: Callable[[Array], Any], image: Shaped[Array, "b h w c"], count: int) -> Any:
+    """The mean of what `fn` gives for `count` quarter turns of an image (1 to 4)."""
+    turned = [fn(jnp.rot90(image, k, (1, 2))) for k in range(count)]
+    return jax.tree.map(lambda *values: sum(values) / count, *turned)

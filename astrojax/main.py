@@ -28,9 +28,11 @@ def main(argv: list[str]) -> None:
     for noisy in ("jax", "absl"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     from astrojax import sharding, train
+    from astrojax.config import plain
     from astrojax.evaluate import run as evaluation
 
     sharding.setup()
+    evaluation.check_section(plain(_CONFIG.value.evaluate))
     workdir = Path(_WORKDIR.value or default_workdir())
     if train.run(_CONFIG.value, workdir) or not evaluation.done(workdir):
         evaluation.run(workdir)

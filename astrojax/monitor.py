@@ -12,7 +12,7 @@ from flax import nnx
 
 from astrojax import metrics, sharding
 from astrojax.checkpoint import save_best
-from astrojax.config import call
+from astrojax.config import call, check
 from astrojax.data.pipeline import Subset, ordered_batches
 from astrojax.errors import UserError
 
@@ -145,6 +145,11 @@ class _Nothing:
 
     def memory(self) -> None:
         return None
+
+
+def check_section(section: dict) -> None:
+    """Raises `UserError` if a key of the config section `monitor` does not fit."""
+    check(Monitor, section, path="monitor", runtime=("job", "workdir", "memory"))
 
 
 def make(job: Any, workdir: Path, memory: dict | None) -> Monitor | _Nothing:

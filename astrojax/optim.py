@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from astrojax.config import call
+from astrojax.config import call, check
 from astrojax.errors import UserError
 
 
@@ -129,12 +129,27 @@ def build(
     return tx, curve
 
 
-def _call(table: dict[str, Callable], section: dict, path: str, **runtime: Any) -> Any:
+def check_section(section: dict) -> None:
+    """Raises `UserError` if a key of the config section `optim` is unknown, missing or mistyped."""
+    keys = check(build, section, path="optim", runtime=("params", "steps_per_epoch", "total_steps"))
+    for table, part, runtime in (
+        (_OPTIMIZERS, "optimizer", ("rate", "decays")),
+        (_SCHEDULES, "schedule", ("epoch", "total")),
+    ):
+        make = _named(table, keys[part], f"optim.{part}")
+        check(make, keys[part], path=f"optim.{part}", runtime=runtime)
+
+
+def _named(table: dict[str, Callable], section: dict, path: str) -> Callable:
     if section.get("name") not in table:
         raise UserError(
             f"config key '{path}.name' is {section.get('name')!r}; choose from {', '.join(table)}"
         )
-    return call(table[section["name"]], section, path=path, **runtime)
+    return table[section["name"]]
+
+
+def _call(table: dict[str, Callable], section: dict, path: str, **runtime: Any) -> Any:
+    return call(_named(table, section, path), section, path=path, **runtime)
 
 
 def _labels(params: Any, constant_rate: tuple[str, ...], frozen: tuple[str, ...]) -> Any:

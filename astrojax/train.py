@@ -8,6 +8,7 @@ The step is a pure function of pytrees; the host waits for it only where it logs
 """
 
 import dataclasses
+import json
 import logging
 import signal
 import time
@@ -25,7 +26,7 @@ from astrojax import checkpoint, metrics, monitor, optim, sharding
 from astrojax.config import call, check, plain
 from astrojax.data import pipeline
 from astrojax.errors import UserError
-from astrojax.method import Method, build
+from astrojax.method import Method, build, find
 
 _FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate")  # not the result
 PREEMPTED = 75  # exit status after SIGTERM: saved, start the same command again (EX_TEMPFAIL)
@@ -66,6 +67,20 @@ class Settings:
     init: dict | None
     monitor: dict | None
     evaluate: dict
+
+
+def check_config(config: dict[str, Any]) -> Settings:
+    """The settings of a config whose every key is known and of the right type.
+
+    Raises:
+        UserError: One is not; nothing was read or computed yet.
+    """
+    settings = Settings(**check(Settings, config, path="config"))
+    check(find(settings.method), settings.method, path="method", runtime=("info", "rngs"))
+    optim.check_section(settings.optim)
+    if settings.monitor is not None:
+        monitor.check_section(settings.monitor)
+    return settings
 
 
 class TrainState(NamedTuple):
@@ -131,7 +146,7 @@ class Run:
         sources: dict[str, pipeline.Source] | None = None,
         devices: Sequence[jax.Device] | None = None,
     ):
-        self.settings = s = Settings(**check(Settings, config, path="config"))
+        self.settings = s = check_config(config)
         self.mesh = sharding.make_mesh(fsdp=s.fsdp, devices=devices)
         self.sources = pipeline.load(s.data) if sources is None else sources
         train = self.sources["train"]
@@ -220,10 +235,11 @@ def run(
         UserError: A mistake in config, data or folder, or a run that cannot go on.
     """
     workdir, config = Path(workdir), plain(config)
-    job = None if (workdir / "finished.json").exists() else Run(config, sources)
-    claim(workdir, config)
-    if job is None:
+    check_same(workdir, config)
+    if (workdir / "finished.json").exists():
         return False
+    job = Run(config, sources)
+    checkpoint.write_json(workdir / "config.json", config)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.settings.keep)
     found = saved.restore(job.abstract_state())
     fresh = {"seconds": 0.0, "monitor": None, "pending": []}
@@ -253,33 +269,23 @@ def run(
     return True
 
 
-def claim(workdir: Path, config: dict[str, Any]) -> None:
-    """Makes a folder this config's, or checks that it is.
-
-    Raises:
-        UserError: The folder holds a run of another config, or cannot be written.
-    """
-    path = workdir / "config.json"
-    if path.exists():
-        before, now = _flat(checkpoint.read_config(workdir)), _flat(config)
-        different = [
-            key
-            for key in {**before, **now}
-            if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE
-        ]
-        if different:
-            key = different[0]
+def check_same(workdir: Path, config: dict[str, Any]) -> None:
+    """Raises `UserError` if the folder holds a run of another config; names the first key."""
+    if not (workdir / "config.json").exists():
+        return
+    before, now = _flat(plain(checkpoint.read_config(workdir))), _flat(config)
+    for key in {**before, **now}:
+        if before.get(key) != now.get(key) and key.split(".")[0] not in _FREE:
             raise UserError(
                 f"{workdir} holds a run of another config ('{key}' is {before.get(key)!r} there "
                 f"and {now.get(key)!r} now); give another --workdir, or remove that folder"
             )
-    checkpoint.write_json(path, config)
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:
     if isinstance(tree, dict) and tree:
         return {k: v for name, sub in tree.items() for k, v in _flat(sub, f"{path}.{name}").items()}
-    return {path[1:]: list(tree) if isinstance(tree, tuple) else tree}
+    return {path[1:]: json.loads(json.dumps(tree))}  # as a file has it: tuples become lists
 
 
 class _Loop:

@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "labelled_fraction": 0.2,
         "held_out": "spectroscopic",
         "max_magnitude_error": None,
-        "stamp": 72,
+        "stamp": 48,
         "seed": 0,
         "deredden": True,
         "labels": {"column": "redshift", "count": None, "drop_unlabelled": True, "seed": 0},

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 77.0
+    config.epochs = 250.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0
@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "labelled_fraction": 0.2,
         "held_out": "spectroscopic",
         "max_magnitude_error": None,
-        "stamp": 72,
+        "stamp": 48,
         "seed": 0,
         "deredden": True,
         "labels": {"column": "redshift", "count": None, "drop_unlabelled": True, "seed": 0},
@@ -42,7 +42,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "backbone": {
             "name": "convnext",
             "depths": (2, 2, 2),
-            "widths": (32, 64, 128),
+            "widths": (24, 48, 96),
             "stem_size": 4,
             "stem_stride": 4,
             "drop_path": 0.0,
@@ -63,10 +63,10 @@ def get_config(variant: str = "") -> ConfigDict:
         "dropout": 0.0,
         "max_norm": None,
         "train_backbone": True,
-        "rotations": 1,
+        "rotations": 4,
         "view": {
             "name": "galaxy",
-            "crop": 48,
+            "crop": 32,
             "rotate": True,
             "flip": True,
             "zoom": (1.0, 1.0),
@@ -82,7 +82,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "schedule": {
             "name": "cosine",
             "peak": 1e-3,
-            "warmup_epochs": 3.0,
+            "warmup_epochs": 5.0,
             "initial": 0.0,
             "final": 1e-6,
         },

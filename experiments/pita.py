@@ -6,7 +6,7 @@
     python -m astrojax.main --config experiments/pita.py:paper --config.data.path=candels.h5
 
 Variants:
-- default: simulated galaxies, a small ConvNeXt on 48 x 48 pixels, for a laptop.
+- default: simulated galaxies, a small ConvNeXt on 32 x 32 pixels, for a laptop.
 - `smoke`: the same in seconds, for continuous integration.
 - `paper`: the published recipe on the authors' HDF5 file (their Hugging Face data set
   Ashodkh/candels-unlabeled-and-labeled-images, DOI 10.57967/hf/8044, or your own file in that
@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 14.0
+    config.epochs = 50.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0
@@ -38,7 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "labelled_fraction": 0.2,
         "held_out": "spectroscopic",
         "max_magnitude_error": None,
-        "stamp": 72,
+        "stamp": 48,
         "seed": 0,
         "deredden": True,
     }
@@ -47,7 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "backbone": {
             "name": "convnext",
             "depths": (2, 2, 2),
-            "widths": (32, 64, 128),
+            "widths": (24, 48, 96),
             "stem_size": 4,
             "stem_stride": 4,
             "drop_path": 0.0,
@@ -70,9 +70,10 @@ def get_config(variant: str = "") -> ConfigDict:
         "colour_units": "magnitudes",
         "colour_offset": (0.6, 0.6, 0.2, 24.6),
         "enqueue_first": False,
+        "rotations": 4,
         "view": {
             "name": "galaxy",
-            "crop": 48,
+            "crop": 32,
             "rotate": True,
             "flip": True,
             "zoom": (1.0, 1.0),
@@ -87,8 +88,8 @@ def get_config(variant: str = "") -> ConfigDict:
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
-            "warmup_epochs": 0.5,
+            "peak": 3e-3,
+            "warmup_epochs": 1.0,
             "initial": 0.0,
             "final": 1e-6,
         },
@@ -207,6 +208,7 @@ def _paper(config: ConfigDict) -> None:
     method.queue_size = 60_000
     method.momentum = 0.999
     method.colour_offset = (0.0, 0.0, 0.0, 0.0)
+    method.rotations = 1
     method.view.crop = 64
     method.view.shift = 4.0
     method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0, 1.0)}

@@ -94,13 +94,21 @@ def keys(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
     return [None] * count if key is None else list(jax.random.split(key, count))
 
 
-def apply(block: nnx.Module, x: Array, *, train: bool, key: PRNGKeyArray | None, remat: bool):
+def apply(
+    block: nnx.Module,
+    x: Array,
+    *,
+    train: bool,
+    key: PRNGKeyArray | None,
+    remat: bool,
+    **others: Array | None,
+) -> Array:
     """Calls a block; with `remat` its activations are recomputed in the backward pass."""
     if not remat:
-        return block(x, train=train, key=key)
+        return block(x, train=train, key=key, **others)
 
     def call(block: nnx.Module, x: Array, key: PRNGKeyArray | None) -> Array:
-        return block(x, train=train, key=key)
+        return block(x, train=train, key=key, **others)
 
     return nnx.remat(call)(block, x, key)
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from astrojax.backbones import parts
 from astrojax.errors import UserError
@@ -61,25 +61,35 @@ class Block(nnx.Module):
         self.reduce = linear(hidden, width)
 
     def __call__(
-        self, x: Float[Array, "b n d"], *, train: bool, key: PRNGKeyArray | None
+        self,
+        x: Float[Array, "b n d"],
+        *,
+        train: bool,
+        key: PRNGKeyArray | None,
+        valid: Bool[Array, "b n"] | None = None,
     ) -> Float[Array, "b n d"]:
-        """Tokens to tokens; a key turns dropout and stochastic depth on."""
+        """Tokens to tokens; a key turns dropout and stochastic depth on.
+
+        No token attends to one that is not `valid`; None: all are.
+        """
         k = parts.keys(key, 5)
-        y = parts.dropout(
-            parts.pointwise(self.projection, self.attention(self.norm_1(x))), self.dropout, k[0]
-        )
+        y = parts.pointwise(self.projection, self.attention(self.norm_1(x), valid))
+        y = parts.dropout(y, self.dropout, k[0])
         x = x + parts.drop_path(y, self.drop_path, k[1])
         y = parts.pointwise(self.expand, self.norm_2(x))
         y = jax.nn.relu(y) if self.activation == "relu" else jax.nn.gelu(y, approximate=False)
         y = parts.pointwise(self.reduce, parts.dropout(y, self.dropout, k[2]))
         return x + parts.drop_path(parts.dropout(y, self.dropout, k[3]), self.drop_path, k[4])
 
-    def attention(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        """Softmax attention of all tokens to all tokens, before the output projection."""
+    def attention(
+        self, x: Float[Array, "b n d"], valid: Bool[Array, "b n"] | None = None
+    ) -> Float[Array, "b n d"]:
+        """Softmax attention of all tokens to all valid ones, before the output projection."""
         b, n, d = x.shape
         qkv = parts.pointwise(self.qkv, x).reshape(b, n, 3, self.heads, d // self.heads)
         q, k, v = jnp.moveaxis(qkv, 2, 0)
-        return jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
+        mask = None if valid is None else valid[:, None, None, :]
+        return jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(b, n, d)
 
 
 class ViT(nnx.Module):
@@ -188,18 +198,22 @@ class ViT(nnx.Module):
         *,
         train: bool = False,
         key: PRNGKeyArray | None = None,
+        valid: Bool[Array, "b n"] | None = None,
     ) -> Float[Array, "b m d"]:
         """Any tokens through the blocks and the last norm, float32; the class token is prepended.
 
         `train` changes nothing here, as nothing is tracked; a key turns the stochastic parts on.
+        Tokens that are not `valid` are padding: they come back, but nothing attends to them.
         """
         x = tokens.astype(self.dtype)
         if self.class_token is not None:
             token = self.class_token[...] + self.position_table()[:, :1]
             x = jnp.concatenate([jnp.broadcast_to(token, (len(x), *token.shape[1:])), x], axis=1)
             x = x.astype(self.dtype)
+            if valid is not None:
+                valid = jnp.pad(valid, ((0, 0), (1, 0)), constant_values=True)
         for block, k in zip(self.blocks, parts.keys(key, len(self.blocks)), strict=True):
-            x = parts.apply(block, x, train=train, key=k, remat=self.remat)
+            x = parts.apply(block, x, train=train, key=k, remat=self.remat, valid=valid)
         return self.norm(x)
 
     def features(

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from astrojax import checkpoint, metrics
-from astrojax.config import call
+from astrojax.config import call, check, plain
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, report
 from astrojax.evaluate.embed import embed
 from astrojax.train import Run
 
 FOLDER = "evaluation"
+_RUNTIME = ("tables", "sources", "out", "model")  # what a task may take beside its config keys
 
 
 def run(workdir: Path) -> None:
@@ -27,8 +28,8 @@ def run(workdir: Path) -> None:
     Raises:
         UserError: There is no trained run in the folder, or a task's keys do not fit.
     """
-    config = checkpoint.read_config(workdir)
-    tasks = {name: _task(name) for name in config["evaluate"]}
+    config = plain(checkpoint.read_config(workdir))
+    tasks = check_section(config["evaluate"])
     job = Run(config)
     method = job.method_at(restore(job, workdir))
     out = workdir / FOLDER
@@ -45,12 +46,24 @@ def run(workdir: Path) -> None:
     sections = [report.Section("training", {}, [report.Figure(curves, "The run's log.")])]
     for name, task in tasks.items():
         logging.info("evaluating: %s", name)
-        known = {"tables": tables, "sources": job.sources, "out": out, "model": method}
+        known = dict(zip(_RUNTIME, (tables, job.sources, out, method), strict=True))
         taken = {k: v for k, v in known.items() if k in inspect.signature(task).parameters}
         keys = config["evaluate"][name]
         sections.append(call(task, keys, path=f"evaluate.{name}", **taken))
     print(report.write(out, sections, config=config, cost=cost(workdir)))
     print(f"results: {out / 'report.html'}")
+
+
+def check_section(section: dict[str, Any]) -> dict[str, Any]:
+    """The tasks that the config section `evaluate` names, {name: function}.
+
+    Raises:
+        UserError: There is no such task, or a key does not fit it.
+    """
+    tasks = {name: _task(name) for name in section}
+    for name, task in tasks.items():
+        check(task, section[name], path=f"evaluate.{name}", runtime=_RUNTIME)
+    return tasks
 
 
 def restore(job: Run, workdir: Path) -> Any:

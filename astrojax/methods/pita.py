@@ -54,6 +54,7 @@ class PITA(Method):
         colour_offset: Constants added to the colour head's outputs, near the targets' means, so
             that training does not begin with a loss of a magnitude squared.
         enqueue_first: Whether keys enter the queue before the loss (authors' code).
+        rotations: Predictions are averaged over this many quarter turns of the image, 1 to 4.
         view: Section of `views.make`; its crop is also the network's input size.
         stretch: Section of `layers.pixel_scaling`.
         info: The data.
@@ -81,6 +82,7 @@ class PITA(Method):
         colour_units: str,
         colour_offset: tuple[float, ...],
         enqueue_first: bool,
+        rotations: int,
         view: dict,
         stretch: dict,
         info: DataInfo,
@@ -116,7 +118,7 @@ class PITA(Method):
         self.decay, self.temperature, self.huber_delta = momentum, temperature, huber_delta
         self.weights = (contrastive_weight, redshift_weight, colour_weight)
         self.colour_units, self.colour_offset = colour_units, colour_offset
-        self.enqueue_first = enqueue_first
+        self.enqueue_first, self.rotations = enqueue_first, rotations
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray
@@ -159,8 +161,12 @@ class PITA(Method):
 
     def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """Redshift, and colours with one magnitude in the units of training."""
-        latent = self.embed(image)
-        return {"redshift": self._redshift(latent), "colour": self._colours(latent)}
+
+        def heads(turned: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+            latent = self.embed(turned)
+            return {"redshift": self._redshift(latent), "colour": self._colours(latent)}
+
+        return layers.over_turns(heads, image, self.rotations)
 
     def _redshift(self, latent: Float[Array, "b d"]) -> Float[Array, " b"]:
         return self.redshift(latent)[:, 0]

@@ -174,12 +174,15 @@ class Supervised(Method):
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """`<target>`, in the target's units; for classes also `class_probability` [b k]."""
-        turned = [jnp.rot90(image, k, (1, 2)) for k in range(self.rotations)]
-        outputs = [self.head(self.embed(x)) for x in turned]
-        if self.error == "cross_entropy":
-            probability = jnp.mean(jnp.stack([nnx.softmax(y) for y in outputs]), 0)
-            return {self.target: jnp.argmax(probability, -1), "class_probability": probability}
-        mean = jnp.mean(jnp.stack(outputs), 0)
+        classes = self.error == "cross_entropy"
+
+        def heads(turned: Shaped[Array, "b h w c"]) -> Float[Array, "b k"]:
+            output = self.head(self.embed(turned))
+            return nnx.softmax(output) if classes else output
+
+        mean = layers.over_turns(heads, image, self.rotations)
+        if classes:
+            return {self.target: jnp.argmax(mean, -1), "class_probability": mean}
         value = mean * jnp.asarray(self.spread) + jnp.asarray(self.offset)
         return {self.target: value[:, 0] if self.outputs == 1 else value}
 

@@ -90,8 +90,8 @@ def main() -> None:
         stages = stages_of(scheme, words, source, folder, network, seed, 1.0)
         for stage in stages:
             stage["data"] = first["data"]
-            last = stage is stages[-1]
-            with_labels(stage, size, seed, arguments.steps if last else 300, arguments.look)
+            steps = arguments.steps if stage is stages[-1] else min(300, arguments.steps)
+            with_labels(stage, size, seed, steps, arguments.look)
         labels = stages[0]["data"]["labels"]
         few = {**sources, "train": pipeline.thin_labels(sources["train"], **labels)}
         where = row.replace(" ", "_").replace("(", "").replace(")", "").replace(",", "")

@@ -68,7 +68,8 @@ def main() -> None:
         arrays = {name: archive[name] for name in ("blob", "offsets", "ids")}
     pictures = EncodedImages(arrays["blob"], arrays["offsets"], 3, arguments.pictures.name)
     measured = [photometry(pictures[i]) for i in range(len(pictures))]
-    magnitude, error = (np.stack(values).astype(np.float32) for values in zip(*measured, strict=True))
+    pairs = zip(*measured, strict=True)
+    magnitude, error = (np.stack(values).astype(np.float32) for values in pairs)
     np.savez(arguments.out, **arrays, magnitude=magnitude, magnitude_error=error)
     known = np.isfinite(magnitude).all(1)
     logging.info(
