@@ -173,7 +173,7 @@ def smoke(config: ConfigDict) -> None:
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"mlp": (32, 16), "classes": (10,) * 3})
     config.method.view.update({"crop": 24, "shift": 1.0})
-    config.optim.schedule.update({"peak": 0.2, "initial": 0.2, "final": 0.002})
+    config.optim.schedule.update({"peak": 0.5, "initial": 0.5, "final": 0.005})
     config.evaluate.clustering.update({"clusters": 10, "draws": 20})
     config.evaluate.knn.update({"k": (5, 10), "draws": 20})
     config.evaluate.linear_probe.update(
