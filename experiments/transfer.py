@@ -342,9 +342,11 @@ def smoke(config: ConfigDict) -> None:
         config.monitor.examples = 64
     if config.data.name == "survey":
         config.data.update({"count": 128, "validation": 64, "test": 64})
-    if config.method.backbone.name == "vgg" and config.method.backbone.batch_norm:
-        # The sizes of `experiments/magnitudes.py:smoke`.
-        config.method.backbone.update({"depths": (1, 1, 1), "widths": (8, 16, 16)})
+    if config.method.backbone.get("batch_norm"):
+        # The slim network as small as in `experiments/magnitudes.py:smoke`.
+        config.method.backbone.update(
+            {"depths": (1, 1, 1), "widths": (8, 16, 16), "batch_norm": False}
+        )
         config.method.head = (32,)
 
 

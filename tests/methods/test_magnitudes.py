@@ -244,9 +244,12 @@ def test_published_weights_fill_the_backbone(tmp_path, images):
 
 
 def test_two_stages_of_fine_tuning_start_from_the_pretext(tmp_path, experiment, open_data):
-    pretext = experiment("magnitudes", "smoke")
+    configs = [experiment("magnitudes", "smoke")]
+    configs += [experiment("transfer", f"{scheme}_smoke") for scheme in ("top", "finetune")]
+    for config in configs:
+        config["method"]["backbone"]["batch_norm"] = True
+    pretext, top, tune = configs
     train.run({**pretext, "epochs": 0.5}, tmp_path / "pretext", open_data(pretext["data"]))
-    top = experiment("transfer", "top_smoke")
     top["init"]["workdir"] = str(tmp_path / "pretext")
     data = open_data(top["data"])
     train.run({**top, "epochs": 0.5}, tmp_path / "top", data)
@@ -255,7 +258,6 @@ def test_two_stages_of_fine_tuning_start_from_the_pretext(tmp_path, experiment, 
     assert len(frozen) > 10
     for name in frozen:  # neither gradients nor batch statistics touch it
         np.testing.assert_array_equal(begun[name], trained[name])
-    tune = experiment("transfer", "finetune_smoke")
     tune["init"]["workdir"] = str(tmp_path / "top")
     job = train.Run(tune, data)
     state = job.initial_state()
