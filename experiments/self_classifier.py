@@ -174,7 +174,7 @@ def smoke(config: ConfigDict) -> None:
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"mlp": (32, 16), "classes": (10,) * 3})
     config.method.view.update({"crop": 24, "shift": 1.0})
-    config.optim.schedule.update({"peak": 0.5, "initial": 0.5, "final": 0.005})
+    config.optim.schedule.update({"peak": 0.1, "initial": 0.1, "final": 0.001})
     config.evaluate.clustering.update({"clusters": 10, "draws": 20})
     config.evaluate.knn.update({"k": (5, 10), "draws": 20})
     config.evaluate.linear_probe.update(
@@ -350,7 +350,7 @@ def eccv(config: ConfigDict) -> None:
     }
     own.update({"mlp": (4096, 128), "classes": (1000, 2000, 4000, 8000), "classifier": "learned"})
     config.optim.optimizer.weight_decay = 1e-6
-    config.optim.schedule.update({"peak": 4.8, "initial": 0.3, "final": 0.0048})
+    config.optim.schedule.update({"peak": 0.1, "initial": 0.1, "final": 0.001})
 
 
 def natural_view(*, crop: int, scale: tuple[float, float]) -> ConfigDict:

@@ -47,7 +47,7 @@ class PITA(Method):
         temperature: InfoNCE temperature.
         contrastive_weight: Weight of InfoNCE; about 11 at the start against 0.01 to 0.1 of the
             others, hence 0.0025 in the paper's code.
-        redshift_weight: Weight of the Huber loss.
+        redshift_weight: Weight of the Huber loss; 0 for data without any redshift.
         colour_weight: Weight of the colour loss.
         huber_delta: Where the Huber loss turns linear, in redshift.
         colour_units: "magnitudes" (paper) or "log_flux" (authors' code).
@@ -60,8 +60,6 @@ class PITA(Method):
         info: The data.
         rngs: Keys for the initial weights.
     """
-
-    columns = ("image", "redshift", "magnitude")
 
     def __init__(
         self,
@@ -117,6 +115,7 @@ class PITA(Method):
         self.queue = layers.Queue(size=queue_size, width=projection[-1], rngs=rngs)
         self.decay, self.temperature, self.huber_delta = momentum, temperature, huber_delta
         self.weights = (contrastive_weight, redshift_weight, colour_weight)
+        self.columns = ("image", "magnitude", "redshift")[: 3 if redshift_weight else 2]
         self.colour_units, self.colour_offset = colour_units, colour_offset
         self.enqueue_first, self.rotations = enqueue_first, rotations
 
@@ -139,15 +138,18 @@ class PITA(Method):
         if not self.enqueue_first:
             self.queue.push(keys)
 
-        z, z_ref = self._redshift(latent), batch["redshift"]
-        labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
-        redshift = losses.masked_huber(z, z_ref, labelled, delta=self.huber_delta)
+        w_c, w_z, w_m = self.weights
+        redshift = jnp.zeros(())
+        if w_z:
+            z_ref = batch["redshift"]
+            labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
+            z = self._redshift(latent)
+            redshift = losses.masked_huber(z, z_ref, labelled, delta=self.huber_delta)
 
         colours, target = self._colours(latent), self._targets(batch["magnitude"])
         target = jnp.where(jnp.isfinite(target), target, colours)  # no flux: no error
         colour = losses.mean_squared_error(colours, target)
 
-        w_c, w_z, w_m = self.weights
         total = w_c * contrastive + w_z * redshift + w_m * colour
         return total, {"contrastive": contrastive, "redshift": redshift, "colour": colour}
 

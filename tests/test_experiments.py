@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every experiment's config is whole, and every `:smoke` runs as a user would run it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astrojax import train
+from astrojax.evaluate import run as evaluation
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(p.stem for p in (ROOT / "experiments").glob("*.py"))
+SMOKES = [n for n in NAMES if re.search(r'"smoke"', (ROOT / "experiments" / f"{n}.py").read_text())]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_is_read(experiment, name):
+    config = experiment(name)
+    train.check_config(config)
+    evaluation.check_section(config["evaluate"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docstring_gives_the_command(name):
+    text = (ROOT / "experiments" / f"{name}.py").read_text()
+    assert f"python -m astrojax.main --config experiments/{name}.py" in text
