@@ -350,7 +350,7 @@ def eccv(config: ConfigDict) -> None:
     }
     own.update({"mlp": (4096, 128), "classes": (1000, 2000, 4000, 8000), "classifier": "learned"})
     config.optim.optimizer.weight_decay = 1e-6
-    config.optim.schedule.update({"peak": 0.1, "initial": 0.1, "final": 0.001})
+    config.optim.schedule.update({"peak": 4.8, "initial": 0.3, "final": 0.0048})
 
 
 def natural_view(*, crop: int, scale: tuple[float, float]) -> ConfigDict:
