@@ -165,9 +165,7 @@ def smoke(config: ConfigDict) -> None:
     config.checkpoint_every = 4
     config.monitor.examples = 64
     config.data.update({"count": 128, "validation": 64, "test": 64})
-    config.method.backbone.update(
-        {"depths": (1, 1, 1), "widths": (8, 16, 16), "batch_norm": False}
-    )
+    config.method.backbone.update({"depths": (1, 1, 1), "widths": (8, 16, 16), "batch_norm": False})
     config.method.hidden = 32
     config.optim.schedule.warmup_epochs = 1.0
     config.evaluate.regression.draws = 10

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every experiment's config is whole, and every `:smoke` runs as a user would run it."""
 
-import os
+import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +26,15 @@ def test_every_key_is_read(experiment, name):
 def test_the_docstring_gives_the_command(name):
     text = (ROOT / "experiments" / f"{name}.py").read_text()
     assert f"python -m astrojax.main --config experiments/{name}.py" in text
+
+
+@pytest.mark.parametrize("name", SMOKES)
+def test_smoke_trains_and_reports(experiment, open_data, name, tmp_path):
+    config = experiment(name, "smoke")
+    sources = open_data(config["data"])
+    assert train.run(config, tmp_path / "run", sources)
+    evaluation.run(tmp_path / "run", sources)
+    found = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
+    assert set(config["evaluate"]) <= set(found)
+    page = (tmp_path / "run" / "evaluation" / "report.html").read_text()
+    assert "data:image/png;base64" in page and "http://" not in page and 'src="http' not in page

@@ -129,4 +129,3 @@ def _from_arrow(column: Any) -> np.ndarray:
     if pa.types.is_fixed_size_list(array.type):
         return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
     return array.to_numpy(zero_copy_only=False)
-

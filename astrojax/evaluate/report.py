@@ -113,9 +113,7 @@ def paired(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     return rows
 
 
-def page(
-    sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]
-) -> str:
+def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     """One HTML page with its images inside: nothing is fetched when it is opened."""
     parts = [_HEAD]
     links = (f'<a href="#{_e(s.title)}">{_heading(s)}</a>' for s in sections)

@@ -10,6 +10,7 @@ from typing import Any
 
 from astrojax import checkpoint, metrics
 from astrojax.config import call, check, plain
+from astrojax.data.pipeline import Source
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, report
 from astrojax.evaluate.embed import embed
@@ -19,18 +20,22 @@ FOLDER = "evaluation"
 _RUNTIME = ("tables", "sources", "out", "model")  # what a task may take beside its config keys
 
 
-def run(workdir: Path) -> None:
+def run(workdir: Path, sources: dict[str, Source] | None = None) -> None:
     """Embeds every split with a run's weights, runs the config's tasks and writes the report.
 
     Results are in `workdir/evaluation`: `metrics.json`, `report.html`, figures, and one Parquet
     table per split.
+
+    Args:
+        workdir: Folder of the run.
+        sources: Opened data, where many runs share it; None opens what the config names.
 
     Raises:
         UserError: There is no trained run in the folder, or a task's keys do not fit.
     """
     config = plain(checkpoint.read_config(workdir))
     tasks = check_section(config["evaluate"])
-    job = Run(config)
+    job = Run(config, sources)
     method = job.method_at(restore(job, workdir))
     out = workdir / FOLDER
     out.mkdir(parents=True, exist_ok=True)

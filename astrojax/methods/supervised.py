@@ -172,7 +172,7 @@ class Supervised(Method):
         """What the head sees of the central crop."""
         return self._features(self.scale(layers.centre_crop(image, self.crop)), None)
 
-    def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+    def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Shaped[Array, "b ..."]]:
         """`<target>`, in the target's units; for classes also `class_probability` [b k]."""
         classes = self.error == "cross_entropy"
 
