@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax.errors import UserError
+from astrojax.layers import unit_range
 
 STRIPS = 8
 """Into how many strips of rows the draw of noise is divided."""
@@ -38,7 +39,7 @@ def galaxy_view(
 
     Args:
         key: Random key; each sample has its own draws.
-        images: Any unit; integers become float32.
+        images: Any unit; uint8 is divided by 255.
         crop: Side of the view in pixels, around the stamp's centre.
         rotate: Turn by an angle that is uniform over the circle.
         flip: Mirror with probability 1/2.
@@ -54,6 +55,7 @@ def galaxy_view(
     """
     _check_view(images.shape, crop=crop, zoom=zoom, noise=noise, blur=blur)
     affine_key, blur_key, noise_key = jax.random.split(key, 3)
+    images = unit_range(images)
     view = affine(affine_key, images, crop=crop, rotate=rotate, flip=flip, zoom=zoom, shift=shift)
     if blur is not None:
         sigma = jax.random.uniform(blur_key, view.shape[:1], minval=blur[0], maxval=blur[1])

@@ -158,6 +158,11 @@ class Queue(nnx.Module):
         self.position[...] = (self.position[...] + keys.shape[0]) % size
 
 
+def unit_range(image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Pixels of 8 bits in [0, 1], others as they are; float32."""
+    return image.astype(jnp.float32) / (255.0 if image.dtype == jnp.uint8 else 1.0)
+
+
 def pixel_scaling(
     *, stretch: str, scale: tuple[float, ...]
 ) -> Callable[[Shaped[Array, "b h w c"]], Float[Array, "b h w c"]]:
@@ -166,7 +171,8 @@ def pixel_scaling(
     Args:
         stretch: "linear", x / scale; "asinh", arcsinh(x / scale): linear in the noise, logarithmic
             in bright cores; or "imagenet": x / scale, standardised as published weights expect.
-        scale: Flux that becomes 1 before the stretch, one per band, in the data's unit.
+        scale: Flux that becomes 1 before the stretch, one per band, in the data's unit; pixels
+            of 8 bits are in [0, 1].
 
     Raises:
         UserError: The stretch is none of these.
@@ -175,7 +181,7 @@ def pixel_scaling(
         raise UserError(f"stretch is {stretch!r}; it has to be 'linear', 'asinh' or 'imagenet'")
 
     def apply(image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        scaled = image.astype(jnp.float32) / jnp.asarray(scale, jnp.float32)
+        scaled = unit_range(image) / jnp.asarray(scale, jnp.float32)
         if stretch == "imagenet":
             return (scaled - jnp.asarray(IMAGENET_MEAN)) / jnp.asarray(IMAGENET_DEVIATION)
         return jnp.arcsinh(scaled) if stretch == "asinh" else scaled

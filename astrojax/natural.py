@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax.augment import gaussian_blur
 from astrojax.errors import UserError
+from astrojax.layers import unit_range
 
 GREY = (0.2989, 0.587, 0.114)
 """Luma weights of red, green and blue (ITU-R 601-2), as torchvision has them."""
@@ -67,7 +68,7 @@ def natural_view(
     _check_view(images.shape[3], ranges, saturation or hue or grey_probability)
     batch = images.shape[0]
     keys = jax.random.split(key, 8)
-    x = images.astype(jnp.float32) / (255.0 if images.dtype == jnp.uint8 else 1.0)
+    x = unit_range(images)
     x = random_resized_crop(keys[0], x, crop=crop, scale=scale, aspect=aspect, flip=flip)
     jittered = color_jitter(
         keys[1], x, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue

@@ -212,8 +212,7 @@ def pool(config: ConfigDict) -> None:
     config.threads = 2
     config.data = images_of("galaxies.npz")
     config.monitor.knn_label = None
-    # uint8; the views keep 0 to 255.
-    config.method.stretch = {"stretch": "linear", "scale": (255.0, 255.0, 255.0)}
+    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
     del config.evaluate.linear_probe, config.evaluate.knn
     config.evaluate.anomaly.anomalous = ()
 
@@ -279,7 +278,7 @@ def paper(config: ConfigDict, *, small: bool) -> None:
     own.update({"sigreg_weight": 0.6, "sigreg_t_max": 5.0, "sigreg_points": 9})
     own.sigreg_n_scaled = False
     own.view.update({"crop": 224, "rotate": False, "flip": False, "zoom": (1.0, 1.0)})
-    own.stretch = {"stretch": "linear", "scale": (255.0, 255.0, 255.0)}
+    own.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
     config.optim.optimizer.update({"weight_decay": 0.04, "b2": 0.999})
     config.optim.schedule.update({"peak": 1.5e-4, "warmup_epochs": 40.0, "final": 1.5e-5})
     config.evaluate.anomaly.anomalous = ()

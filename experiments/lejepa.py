@@ -37,7 +37,6 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "natural":
         config.method.global_view = natural_view(crop=224, scale=(0.3, 1.0))
         config.method.local_view = natural_view(crop=96, scale=(0.05, 0.3))
-        # The view has divided by 255 itself.
         config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
     return config
 
@@ -223,8 +222,8 @@ def pool(config: ConfigDict) -> None:
 
 
 def display(config: ConfigDict) -> None:
-    """8-bit composites: views keep 0 to 255, and their noise is not that of the sky."""
-    config.method.stretch = {"stretch": "linear", "scale": (255.0, 255.0, 255.0)}
+    """8-bit composites, whose noise is not that of the sky."""
+    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
     config.method.global_view.noise = config.method.local_view.noise = 0.0
     config.evaluate.anomaly.anomalous = ()
 

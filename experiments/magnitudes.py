@@ -189,7 +189,7 @@ def vgg16(config: ConfigDict) -> None:
         {"depths": (2, 2, 3, 3, 3), "widths": (64, 128, 256, 512, 512), "batch_norm": False}
     )
     config.method.update({"hidden": 2048, "dropout": 0.5})
-    config.method.stretch.scale = (255.0, 255.0, 255.0)
+    config.method.stretch.scale = (1.0, 1.0, 1.0)
     # The paper's SGD at 1e-3 does not start a VGG16 without batch norm or published weights.
     config.optim.schedule.update({"peak": 2e-4, "warmup_epochs": 2.0})
 
@@ -241,7 +241,7 @@ def pool(config: ConfigDict) -> None:
     }
     config.method.update({"outputs": 3, "start": 12.0})
     config.method.view.update({"crop": 64, "rotate": True, "shift": 2.0})
-    config.method.stretch.scale = (255.0, 255.0, 255.0)
+    config.method.stretch.scale = (1.0, 1.0, 1.0)
     config.optim.schedule.update({"peak": 1e-3, "warmup_epochs": 2.0})
     del config.evaluate["linear_probe"]
     config.evaluate.projection.columns_shown = ("magnitude_r",)

@@ -84,7 +84,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if task == "stars":
         config.method.stretch.scale = config.method.stretch.scale[:1]
     if "imagenet" in words:
-        config.method.stretch = {"stretch": "imagenet", "scale": (255.0, 255.0, 255.0)}
+        config.method.stretch = {"stretch": "imagenet", "scale": (1.0, 1.0, 1.0)}
     if "smoke" in words:
         smoke(config)
     return config
@@ -230,7 +230,7 @@ def vgg16(config: ConfigDict) -> None:
         {"depths": (2, 2, 3, 3, 3), "widths": (64, 128, 256, 512, 512), "batch_norm": False}
     )
     config.method.head = (2048,)
-    config.method.stretch.scale = (255.0, 255.0, 255.0)
+    config.method.stretch.scale = (1.0, 1.0, 1.0)
 
 
 def resnet(config: ConfigDict) -> None:
@@ -255,7 +255,7 @@ def resnet(config: ConfigDict) -> None:
         "noise": 0.0,
         "blur": None,
     }
-    config.method.stretch = {"stretch": "linear", "scale": (255.0, 255.0, 255.0)}
+    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
 
 
 def small(config: ConfigDict) -> None:

@@ -179,7 +179,7 @@ class SelfClassifier(Method):
         `agreement` is the fraction of images with one class in both views, `classes_used` the
         number of classes that any image of the batch falls in.
         """
-        image = _unit_range(batch["image"])
+        image = layers.unit_range(batch["image"])
         _warn_small_batch(len(image), max(self.classes))
         first = isinstance(self.version, Version2021)
         z = self._one_by_one(image, key) if first else self._together(image, key)
@@ -192,7 +192,7 @@ class SelfClassifier(Method):
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The backbone's pooled features of the central crop."""
-        return self.backbone(self._scaled(layers.centre_crop(_unit_range(image), self.crop)))
+        return self.backbone(self._scaled(layers.centre_crop(layers.unit_range(image), self.crop)))
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """`class_probability` [b k] of the first head, and its most probable class `cluster`."""
@@ -303,11 +303,6 @@ def fingerprint(image: Float[Array, "b h w c"]) -> UInt32[Array, " b"]:
     bits = jax.lax.bitcast_convert_type(image, jnp.uint32).reshape(len(image), -1)
     weight = jnp.arange(bits.shape[1], dtype=jnp.uint32) * jnp.uint32(2654435761) | jnp.uint32(1)
     return jnp.sum(bits * weight, axis=1, dtype=jnp.uint32)  # modulo 2^32: exact in any order
-
-
-def _unit_range(image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Pixels of 8 bits in [0, 1], others as they are; float32."""
-    return image.astype(jnp.float32) / (255.0 if image.dtype == jnp.uint8 else 1.0)
 
 
 @functools.cache

@@ -135,7 +135,7 @@ class SimSiam(Method):
 
     def _resized(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         """Pixels of 8 bits in [0, 1]; bilinear resampling where a size is given."""
-        image = image.astype(jnp.float32) / (255.0 if image.dtype == jnp.uint8 else 1.0)
+        image = layers.unit_range(image)
         if self.resize is None or image.shape[1:3] == (self.resize, self.resize):
             return image
         shape = (len(image), self.resize, self.resize, image.shape[3])
