@@ -151,7 +151,12 @@ class Run:
         self.sources = pipeline.load(s.data) if sources is None else sources
         train = self.sources["train"]
         sharding.check_batch(self.mesh, s.batch_size, len(train))
-        self.steps_per_epoch = len(train) / s.batch_size
+        again = s.data.get("oversample")
+        self.stream = train
+        if again:
+            path = "data.oversample"
+            self.stream = call(pipeline.oversample, again, path=path, source=train)
+        self.steps_per_epoch = len(self.stream) / s.batch_size
         self.total_steps = max(round(s.epochs * self.steps_per_epoch), 1)
         self.method = build(s.method, info=train.info, rngs=nnx.Rngs(s.seed))
         missing = [c for c in self.method.columns if c not in train[0]]
@@ -202,7 +207,7 @@ class Run:
     def batches(self, start: int):
         """Global batches on the devices, from that of step `start` on."""
         local = pipeline.local_batches(
-            self.sources["train"],
+            self.stream,
             columns=self.method.columns,
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,

@@ -192,12 +192,9 @@ def thin_labels(
     Raises:
         UserError: There is no such column, or it has fewer labels than asked for.
     """
-    try:
-        values = np.array(source.column(column))
-    except KeyError:
-        raise UserError(f"config key 'data.labels.column': the data have no {column!r}") from None
+    known = np.flatnonzero(_labelled(source, column, "data.labels.column"))
+    values = np.array(source.column(column))
     classes = np.issubdtype(values.dtype, np.integer)
-    known = np.flatnonzero(values >= 0 if classes else np.isfinite(values))
     wanted = len(known) if count is None else count
     if wanted > len(known):
         raise UserError(
@@ -214,6 +211,35 @@ def thin_labels(
     thinned = np.full_like(values, -1 if classes else np.nan)
     thinned[kept] = values[kept]
     return WithColumns(source, {column: thinned})
+
+
+def oversample(source: Source, *, column: str, times: int) -> Source:
+    """A training split in which every labelled example stands `times` times.
+
+    What a batch shows of rare labels is set here, and not by their share in the survey.
+
+    Args:
+        source: The training split.
+        column: Numbers (NaN is no label) or integer classes (negative is no label).
+        times: 1 leaves the split as it is.
+
+    Raises:
+        UserError: There is no such column, or `times` is not positive.
+    """
+    if times < 1:
+        raise UserError(f"config key 'data.oversample.times' is {times}; it has to be at least 1")
+    known = np.flatnonzero(_labelled(source, column, "data.oversample.column"))
+    positions = np.concatenate([np.arange(len(source)), np.tile(known, times - 1)])
+    return Subset(source, np.sort(positions))
+
+
+def _labelled(source: Source, column: str, key: str) -> np.ndarray:
+    """Which examples have a label, [n]."""
+    try:
+        values = np.asarray(source.column(column))
+    except KeyError:
+        raise UserError(f"config key '{key}': the data have no {column!r}") from None
+    return values >= 0 if np.issubdtype(values.dtype, np.integer) else np.isfinite(values)
 
 
 def hold(source: Source) -> ArraySource:
@@ -234,12 +260,13 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     """Opens the data set that the config section names: {"train", "validation", "test"}.
 
     Args:
-        section: `name` is a module of `astrojax.data`. Six keys hold for every kind of data:
+        section: `name` is a module of `astrojax.data`. Seven keys hold for every kind of data:
             `fetch` says where the file is to be had if `path` is not there,
             `exclude` has the keys of `exclude.apply`, `deredden` wraps its splits in
             `Dereddened`, `composite` has the keys of `composite.Composite`, `hold` keeps the
-            images in memory, and `labels` has the keys of `thin_labels`. The others are those of
-            the module's `load`.
+            images in memory, `labels` has the keys of `thin_labels`, and `oversample`, which
+            the training loop reads, those of `oversample`. The others are those of the module's
+            `load`.
 
     Raises:
         UserError: There is no such kind of source, or its own checks fail.
@@ -255,7 +282,7 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     path = section.get("path")
     if section.get("fetch") and isinstance(path, str) and not glob.glob(path):
         raise UserError(f"there is no {path!r}: {section['fetch']}")
-    common = ("fetch", "exclude", "deredden", "composite", "hold", "labels")
+    common = ("fetch", "oversample", "exclude", "deredden", "composite", "hold", "labels")
     sources = call(loader, {k: v for k, v in section.items() if k not in common}, path="data")
     if section.get("exclude"):
         from astrojax.data.exclude import apply

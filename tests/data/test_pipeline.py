@@ -84,3 +84,13 @@ def test_thinned_labels_are_nested(source):
 def test_unknown_kind_of_data_lists_the_kinds():
     with pytest.raises(UserError, match="kinds of data are: .*survey"):
         pipeline.load({"name": "surevy"})
+
+
+def test_oversampling_repeats_the_labelled_alone(source):
+    often = pipeline.oversample(source, column="redshift", times=3)
+    ids, counts = np.unique(often.column("id"), return_counts=True)
+    labelled = np.isfinite(source.column("redshift"))
+    np.testing.assert_array_equal(ids, np.arange(50))
+    np.testing.assert_array_equal(counts, np.where(labelled, 3, 1))
+    with pytest.raises(UserError, match="at least 1"):
+        pipeline.oversample(source, column="redshift", times=0)
