@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
 def _pretrain(variant: str) -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 50.0
+    config.epochs = 42.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0
@@ -103,7 +103,7 @@ def _pretrain(variant: str) -> ConfigDict:
 def _finetune(variant: str) -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 250.0
+    config.epochs = 208.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0

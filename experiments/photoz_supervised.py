@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 250.0
+    config.epochs = 208.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0

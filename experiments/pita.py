@@ -6,7 +6,10 @@
     python -m astrojax.main --config experiments/pita.py:paper --config.data.path=candels.h5
 
 Variants:
-- default: simulated galaxies, a small ConvNeXt on 32 x 32 pixels, for a laptop.
+- default: simulated galaxies, a small ConvNeXt on 32 x 32 pixels, for a laptop. Its few steps are
+  spent on redshift: each of the 1,500 labelled galaxies stands four times in an epoch, and the
+  contrastive and colour weights are a fifth and a sixth of the paper's. These were chosen on the
+  survey of another seed (--config.data.seed=1), none of whose galaxies are in this one.
 - `smoke`: the same in seconds, for continuous integration.
 - `paper`: the published recipe on the authors' HDF5 file (their Hugging Face data set
   Ashodkh/candels-unlabeled-and-labeled-images, DOI 10.57967/hf/8044, or your own file in that
@@ -20,7 +23,7 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
-    config.epochs = 50.0
+    config.epochs = 26.0
     config.batch_size = 128
     config.fsdp = 1
     config.threads = 0
@@ -41,6 +44,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "stamp": 48,
         "seed": 0,
         "deredden": True,
+        "oversample": {"column": "redshift", "times": 4},
     }
     config.method = {
         "name": "pita",
@@ -63,9 +67,9 @@ def get_config(variant: str = "") -> ConfigDict:
         "queue_size": 4096,
         "momentum": 0.99,
         "temperature": 0.1,
-        "contrastive_weight": 0.0025,
+        "contrastive_weight": 0.0005,
         "redshift_weight": 1.0,
-        "colour_weight": 1.0,
+        "colour_weight": 0.16,
         "huber_delta": 0.15,
         "colour_units": "magnitudes",
         "colour_offset": (0.6, 0.6, 0.2, 24.6),
@@ -88,7 +92,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 3e-3,
+            "peak": 1e-3,
             "warmup_epochs": 1.0,
             "initial": 0.0,
             "final": 1e-6,
@@ -205,6 +209,8 @@ def _paper(config: ConfigDict) -> None:
     method.projection = (128, 64)
     method.redshift_head = (256, 128, 128, 128, 128, 64)
     method.colour_head = (256, 128, 128, 128, 128, 64)
+    method.contrastive_weight = 0.0025
+    method.colour_weight = 1.0
     method.queue_size = 60_000
     method.momentum = 0.999
     method.colour_offset = (0.0, 0.0, 0.0, 0.0)

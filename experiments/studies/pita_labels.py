@@ -49,7 +49,7 @@ def config_of(experiment: str, variant: str, seed: int, speed: float) -> dict[st
 
 def with_labels(config: dict[str, Any], count: int, steps: int | None) -> dict[str, Any]:
     """The config with `count` labels; where only labelled objects train, for `steps` steps."""
-    data = dict(config["data"])
+    data = dict(config["data"])  # where PITA oversamples labels, it does so at every count
     only = data.get("labels", {}).get("drop_unlabelled", False)
     data["labels"] = {"column": "redshift", "count": count, "drop_unlabelled": only, "seed": 0}
     config = {**config, "data": data}
@@ -111,7 +111,7 @@ def main() -> None:
 
     base = config_of("pita", "", 0, arguments.speed)
     sources = pipeline.load(base["data"])
-    steps = round(base["epochs"] * len(sources["train"]) / base["batch_size"])
+    steps = train.Run(base, sources).total_steps
     runs = [
         (name, count, seed)
         for seed in arguments.seeds
