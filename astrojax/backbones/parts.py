@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from astrojax.backbones.convolution import convolve
 from astrojax.errors import UserError
 
 
@@ -33,6 +34,7 @@ def conv(
         use_bias=bias,
         kernel_init=init,
         dtype=jnp.dtype(dtype),
+        conv_general_dilated=convolve,
         rngs=rngs,
     )
 
