@@ -10,6 +10,8 @@ Variants:
   spent on redshift: each of the 1,500 labelled galaxies stands four times in an epoch, and the
   contrastive and colour weights are a fifth and a sixth of the paper's. These were chosen on the
   survey of another seed (--config.data.seed=1), none of whose galaxies are in this one.
+  On 2 CPU cores it takes 4 min 12 s in all, and gives NMAD 0.0729 +- 0.0031 and 0.107 +- 0.010
+  outliers on 1,000 test galaxies (one seed, bootstrap errors); the template fit 0.0475 and 0.073.
 - `smoke`: the same in seconds, for continuous integration.
 - `paper`: the published recipe on the authors' HDF5 file (their Hugging Face data set
   Ashodkh/candels-unlabeled-and-labeled-images, DOI 10.57967/hf/8044, or your own file in that
