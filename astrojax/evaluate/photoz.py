@@ -7,7 +7,6 @@ of per-batch medians is not a median). Conventions: PITA (Khederlarian et al. 20
 Document: median bias, sigma from the interquartile range, |Delta| > max(0.06, 3 sigma)).
 """
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,50 +91,6 @@ def binned(
         for name, value in row.items():
             rows.setdefault(name, []).append(value)
     return rows
-
-
-def photometry_mlp(
-    train_x: Float[np.ndarray, "n d"],
-    train_z: Float[np.ndarray, " n"],
-    val_x: Float[np.ndarray, "k d"],
-    val_z: Float[np.ndarray, " k"],
-    test_x: Float[np.ndarray, "b d"],
-    *,
-    hidden: tuple[int, ...],
-    max_epochs: int,
-    patience: int,
-    seed: int,
-) -> Float[np.ndarray, " b"]:
-    """The baseline that sees only photometry: a small network from magnitudes to redshift.
-
-    Features are standardised by the training set. Training (Adam, squared error) stops when the
-    validation mean |Delta| has not improved for `patience` epochs; the best weights are used.
-    (Scikit-learn alone would hold out a part of the training set; NMAD would not see a bias.)
-
-    Returns:
-        Redshifts of the test objects.
-
-    Raises:
-        UserError: A feature is not finite.
-    """
-    from sklearn.neural_network import MLPRegressor
-    from sklearn.preprocessing import StandardScaler
-
-    if not all(np.isfinite(x).all() for x in (train_x, val_x, test_x)):
-        raise UserError("photometry features must be finite: leave out objects not detected")
-    scaler = StandardScaler().fit(train_x)
-    train_x, val_x, test_x = (scaler.transform(x) for x in (train_x, val_x, test_x))
-    network = MLPRegressor(hidden_layer_sizes=hidden, random_state=seed)
-    best, best_score, waited = network, np.inf, 0
-    for _ in range(max_epochs):
-        network.partial_fit(train_x, train_z)
-        score = np.mean(np.abs(network.predict(val_x) - val_z) / (1 + val_z))
-        waited += 1
-        if score < best_score:
-            best, best_score, waited = copy.deepcopy(network), score, 0
-        if waited >= patience:
-            break
-    return best.predict(test_x)
 
 
 def density_figure(

@@ -65,17 +65,6 @@ def test_bins_are_half_open_and_partition_the_sample():
     assert bins["objects"] == [10, 10, 10]
 
 
-def test_photometry_network_learns_a_smooth_relation():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(900, 3)) * 5 + 22
-    z = 1.5 + 0.04 * (x[:, 0] - x[:, 1])
-    options = {"hidden": (32,), "max_epochs": 150, "patience": 20, "seed": 0}
-    parts = x[:600], z[:600], x[600:750], z[600:750], x[750:]
-    pred = photoz.photometry_mlp(*parts, **options)
-    assert np.std(pred - z[750:]) < 0.25 * np.std(z[750:])
-    np.testing.assert_array_equal(pred, photoz.photometry_mlp(*parts, **options))
-
-
 def test_task_scores_objects_with_a_redshift_and_writes_bins(world, tmp_path):
     tables, sources = world
     section = photoz.evaluate(
