@@ -67,8 +67,7 @@ class Checkpoints:
         for step in steps:
             try:
                 found = self.manager.restore(step, args=args)
-                for newer in failures:  # out of the way of the run's own next save of that step
-                    self.manager.delete(newer)
+                self._set_aside(failures)
                 return found["state"], found["extra"]
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 failures.append(step)
@@ -82,6 +81,14 @@ class Checkpoints:
                 "give another --workdir, or remove that folder to begin again"
             )
         return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        """Moves damaged checkpoints out of the way of the run's next save; deletes nothing."""
+        folder = Path(self.manager.directory)
+        for step in steps:
+            os.rename(folder / str(step), folder.with_name(f"damaged_{folder.name}_{step}"))
+        if steps:
+            self.manager.reload()
 
     def close(self) -> None:
         """Waits until what was saved is on disk."""

@@ -87,8 +87,3 @@ def state_shardings(mesh: Mesh, abstract: T) -> T:
 def put_state(mesh: Mesh, state: T) -> T:
     """Places a host or single-device state, equal on every process, on the mesh."""
     return jax.device_put(state, state_shardings(mesh, state))
-
-
-def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device holds whole."""
-    return NamedSharding(mesh, PartitionSpec())

@@ -7,7 +7,8 @@ Prints one line per case: compile time of the training step, forward and forward
 of JAX and of PyTorch, and their ratios. The two are timed in turn within one process, as the load
 of a machine changes by more than they differ; medians of `REPEATS` passes. On 2 CPU cores PyTorch's
 forward+backward was ahead by 2.0 (ResNet-18, CIFAR), 1.7 (ResNet-50), 1.45 (VGG16), 1.9 (ConvNeXt
-atto), 1.2 to 1.5 (tiny), 1.1 (ViT-Ti 64/8) and 1.2 (ViT-Ti 224/16); ViT-S 64/8 was 0.9.
+atto; 2.5 with the small stem), 1.2 to 1.5 (tiny), 1.1 (ViT-Ti 64/8) and 1.2 (ViT-Ti 224/16);
+ViT-S 64/8 was 0.9.
 """
 
 import statistics

@@ -154,6 +154,8 @@ def test_embeddings_do_not_depend_on_the_batch(job, compiled):
 def test_momentum_copies_follow_the_formula(job, compiled):
     method = job.method_at(compiled[0][0])
     copies = [n for n in vars(method) if n.startswith("momentum_")]
+    if not copies:
+        pytest.skip("the method has no momentum copy of this form")
     for name in copies:
         slow = dict(nnx.to_flat_state(nnx.state(getattr(method, name), Momentum)))
         start = dict(

@@ -200,6 +200,10 @@ def test_a_damaged_newest_checkpoint_is_skipped(experiment, tmp_path, caplog):
     saved = checkpoint.Checkpoints(tmp_path / "run" / "checkpoints", keep=3)
     state, _ = saved.restore(job.abstract_state())
     assert int(state.step) == 12 and "damaged" in caplog.text
+    assert (tmp_path / "run" / "damaged_checkpoints_16" / "state").is_dir()  # nothing is deleted
+    saved.save(16, state, {})
+    saved.close()
+    assert checkpoint.newest(tmp_path / "run").name == "16"
 
 
 def test_a_missing_column_is_named(experiment):

@@ -9,7 +9,7 @@ from astrojax.errors import UserError
 
 @pytest.fixture
 def tree(tmp_path, rng):
-    """tmp/root/{merger,spiral}/*.png, three each."""
+    """A folder {merger,spiral}/*.png, three each."""
     for c, name in enumerate(("merger", "spiral")):
         (tmp_path / "root" / name).mkdir(parents=True)
         for i in range(3):
