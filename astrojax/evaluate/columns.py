@@ -135,6 +135,9 @@ def describe(name: str) -> str:
     """An axis label with its unit for a scalar of `scalars`."""
     if name.startswith("predicted_"):
         return f"predicted {describe(name.removeprefix('predicted_'))}"
+    for kind, unit in (("magnitude", " (mag)"), ("flux", "")):
+        if name.startswith(f"{kind}_error_"):
+            return f"error of {name.removeprefix(f'{kind}_error_')} {kind}{unit}"
     if name.startswith("magnitude_"):
         return f"{name.removeprefix('magnitude_')} (AB mag)"
     if name.startswith("color_"):

@@ -31,7 +31,11 @@ def save(canvas: "Canvas", path: Path) -> Path:
 
 
 def rgb(
-    images: Float[np.ndarray, "n h w c"], bands: Sequence[str], unit: str
+    images: Float[np.ndarray, "n h w c"],
+    bands: Sequence[str],
+    unit: str,
+    *,
+    reference: Float[np.ndarray, "k h w c"] | None = None,
 ) -> Float[np.ndarray, "n h w 3"]:
     """Stamps for the eye: asinh stretch (Lupton et al. 2004) with one scaling for the whole set.
 
@@ -44,6 +48,7 @@ def rgb(
         images: Pixels; anything finite (what is not is shown black).
         bands: Band names, as many as `c`.
         unit: `DataInfo.unit`.
+        reference: Stamps that set the scaling, where the set is shown in parts; None: `images`.
 
     Returns:
         Red, green and blue in [0, 1], the first row on top.
@@ -52,14 +57,22 @@ def rgb(
     if unit == "display":
         shown = np.clip(images, 0, 1)
         return np.repeat(shown, 3, axis=-1) if count == 1 else shown[..., :3]
-    images = np.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0)
     groups = [[0], [0], [0]] if count == 1 else [[0], [0, 1], [1]]
     if count > 2:
         groups = [list(g) for g in np.array_split(np.arange(count), 3)]
-    sky, noise = _sky(images)
-    signal = (images - sky) / noise
-    blue, green, red = (signal[..., g].mean(axis=-1) for g in groups)
-    return _lupton(red, green, blue)[:, ::-1]
+    reference = _finite(images if reference is None else reference)
+    sky, noise = _sky(reference)
+
+    def colours(stamps: np.ndarray) -> np.ndarray:
+        signal = (stamps - sky) / noise
+        return np.stack([signal[..., g].mean(axis=-1) for g in groups])
+
+    peak = colours(reference).mean(axis=0).max(axis=(1, 2))
+    return _lupton(*colours(_finite(images)), white=float(np.percentile(peak, 90)))[:, ::-1]
+
+
+def _finite(images: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(images, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,12 +88,11 @@ def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sky, np.maximum(noise, np.where(peak > 0, 0.003 * peak, 1.0))
 
 
-def _lupton(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
+def _lupton(blue: np.ndarray, green: np.ndarray, red: np.ndarray, *, white: float) -> np.ndarray:
     from astropy.visualization import make_lupton_rgb
 
     # Linear up to 2 sigma, so that faint outskirts show; white at what the bright stamps reach.
-    peak = ((red + green + blue) / 3).max(axis=(1, 2))
-    q = float(np.arcsinh(max(np.percentile(peak, 90), 10.0) / 2))
+    q = float(np.arcsinh(max(white, 10.0) / 2))
     frames = [
         make_lupton_rgb(r, g, b, minimum=-1.0, stretch=2 * q, Q=q)
         for r, g, b in zip(red, green, blue, strict=True)
@@ -217,7 +229,9 @@ def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
     for cell, (panel, lines) in zip(cells, curves.items(), strict=False):
         values = np.concatenate([np.asarray(line)[:, 1] for line in lines.values()])
         for split, line in lines.items():
-            cell.plot(*np.asarray(line).T, lw=1.2, label=split)
+            # A line through one point would not be seen.
+            mark = "o" if len(line) < 10 else ""
+            cell.plot(*np.asarray(line).T, lw=1.2, ms=3, marker=mark, label=split)
         # A loss that falls a hundredfold is a flat line on a linear axis.
         if values.min() > 0 and values.max() > 30 * values.min():
             cell.set_yscale("log")

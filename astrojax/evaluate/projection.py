@@ -58,6 +58,29 @@ def plane(
     raise UserError(f"config key 'projection.method' is {method!r}; it has to be pca, tsne or umap")
 
 
+def choose(count: int, *, limit: int, seed: int) -> Int[np.ndarray, " n"]:
+    """At most `limit` of `count` rows, a random choice, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+
+
+def project(
+    embedding: Float[np.ndarray, "n d"],
+    *,
+    method: str,
+    perplexity: float,
+    neighbors: int,
+    seed: int,
+) -> tuple[Float[np.ndarray, "n 2"], str]:
+    """The plane of an embedding and its name; method "auto": UMAP where installed, else t-SNE."""
+    if method == "auto":
+        method = "umap" if importlib.util.find_spec("umap") else "tsne"
+    points = plane(
+        np.asarray(embedding, np.float64),
+        method=method, perplexity=perplexity, neighbors=neighbors, seed=seed,
+    )  # fmt: skip
+    return np.asarray(points, np.float64), NAMES[method]
+
+
 def structure(
     points: Float[np.ndarray, "n d"], values: Float[np.ndarray, " n"], *, k: int
 ) -> float:
@@ -148,12 +171,11 @@ def evaluate(
         seed: Seed of the choice and the projection.
     """
     (table,), source = columns.require(tables, "projection", "test"), sources["test"]
-    rows = np.sort(np.random.default_rng(seed).permutation(len(table.embedding))[:limit])
+    rows = choose(len(table.embedding), limit=limit, seed=seed)
     embedding = np.asarray(table.embedding, np.float64)[rows]
-    if method == "auto":
-        method = "umap" if importlib.util.find_spec("umap") else "tsne"
-    points = plane(embedding, method=method, perplexity=perplexity, neighbors=neighbors, seed=seed)
-    points, name = np.asarray(points, np.float64), NAMES[method]
+    points, name = project(
+        embedding, method=method, perplexity=perplexity, neighbors=neighbors, seed=seed
+    )
     numbers, panels = {}, {}
     shown = columns.pick(table, source.info, columns_shown, "projection.columns_shown")
     for column, values in shown.items():

@@ -35,6 +35,14 @@ class Sheet:
 
 
 @dataclasses.dataclass(frozen=True)
+class Link:
+    """A page on disk, in the report's folder, and what it is."""
+
+    path: Path
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Section:
     """The outcome of one evaluation task.
 
@@ -44,6 +52,7 @@ class Section:
         figures: Its figures.
         text: What a reader needs to know beside them.
         sheets: Its tables.
+        links: Its own pages.
     """
 
     title: str
@@ -51,6 +60,7 @@ class Section:
     figures: list[Figure] = dataclasses.field(default_factory=list)
     text: str = ""
     sheets: list[Sheet] = dataclasses.field(default_factory=list)
+    links: list[Link] = dataclasses.field(default_factory=list)
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
@@ -115,7 +125,9 @@ def paired(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
 
 def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     """One HTML page with its images inside: nothing is fetched when it is opened."""
-    parts = [_HEAD]
+    name, data = (config.get(k, {}).get("name", "") for k in ("method", "data"))
+    title = _e(f"{name} on {data}" if name and data else "astrojax evaluation")
+    parts = [_HEAD.replace("TITLE", title)]
     links = (f'<a href="#{_e(s.title)}">{_heading(s)}</a>' for s in sections)
     parts.append(f"<nav>{' · '.join(links)}</nav>")
     for section in sections:
@@ -124,6 +136,9 @@ def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[s
             parts.append(f"<p>{_e(section.text)}</p>")
         if section.metrics:
             parts.append(_rows(("metric", "value"), paired(section.metrics)))
+        parts += [
+            f'<p><a href="{_e(Path(k.path).name)}">{_e(k.caption)}</a></p>' for k in section.links
+        ]
         parts += [_image(figure) for figure in section.figures]
         parts += [_sheet(sheet) for sheet in section.sheets]
         parts.append("</section>")
@@ -135,7 +150,7 @@ def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[s
 
 
 _HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>astrojax evaluation</title><style>
+<html lang="en"><head><meta charset="utf-8"><title>TITLE</title><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #1b1f24; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; border-bottom: 1px solid #d0d7de;
@@ -145,7 +160,7 @@ td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px soli
 td { font-variant-numeric: tabular-nums } div.wide { overflow-x: auto }
 figure { margin: 1.2rem 0 } img { max-width: 100% } figcaption { color: #57606a; font-size: .9rem }
 pre { background: #f6f8fa; padding: .8rem; overflow-x: auto; font-size: .8rem }
-</style></head><body><h1>astrojax evaluation</h1>"""
+</style></head><body><h1>TITLE</h1>"""
 
 
 def _heading(section: Section) -> str:
@@ -166,7 +181,7 @@ def _sheet(sheet: Sheet) -> str:
         header, *rows = csv.reader(file)
     more = len(rows) - SHEET_ROWS
     note = f" (first {SHEET_ROWS} of {len(rows)} rows)" if more > 0 else ""
-    body = _rows(header, rows[:SHEET_ROWS])
+    body = _rows([cell.replace("_", " ") for cell in header], rows[:SHEET_ROWS])
     caption = f"{sheet.caption}{note}; {Path(sheet.path).name}"
     return f'<div class="wide">{body}</div><p><small>{_e(caption)}</small></p>'
 

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page to look at an embedding: its plane, thumbnails under the pointer, a lasso.
+
+One HTML file that fetches nothing when it is opened: the points and their columns are inside as
+numbers, the thumbnails as JPEG sheets that the browser decodes when they are first shown. Tried
+with 10,000 objects.
+"""
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped, UInt8
+
+from astrojax.data.pipeline import DataInfo, Source
+from astrojax.evaluate import columns, plots
+from astrojax.evaluate.projection import choose, project
+from astrojax.evaluate.report import Link, Section
+
+PER_ROW = 32  # thumbnails along a side of a sheet
+_REFERENCE = 256  # stamps that set the display scaling of all
+
+
+def page(
+    ids: Iterable[Any],
+    points: Float[np.ndarray, "n 2"],
+    values: Mapping[str, Float[np.ndarray, " n"]],
+    *,
+    label: Int[np.ndarray, " n"] | None = None,
+    names: Sequence[str] = (),
+    pictures: UInt8[np.ndarray, "n h h 3"] | None = None,
+    axes_name: str = "",
+    title: str = "astrojax explorer",
+) -> str:
+    """The page as text.
+
+    Args:
+        ids: Object ids, any type; shown as text.
+        points: The plane.
+        values: Scalars to colour by and to show, NaN where unknown.
+        label: Classes, -1 for none.
+        names: Names of the classes.
+        pictures: A thumbnail of each object, first row on top.
+        axes_name: What the plane is, e.g. "UMAP".
+        title: Heading of the page.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    points = points - points.mean(axis=0)  # so that single precision is enough
+    shown = [_scalar(name, column) for name, column in values.items()]
+    if label is not None:
+        known = np.where(label < 0, np.nan, label)
+        shown.insert(0, {"name": "label", "label": "class", "names": list(names)})
+        shown[0]["values"] = _base64(known)
+    side, per_row, sheets = 0, 1, []
+    if pictures is not None:
+        side, per_row, sheets = pictures.shape[1], *_sheets(pictures)
+    data = {
+        "ids": [str(i) for i in ids],
+        "x": _base64(points[:, 0]),
+        "y": _base64(points[:, 1]),
+        "columns": shown,
+        "side": side,
+        "per_row": per_row,
+        "sheets": sheets,
+        "map": [to_hex(c) for c in colormaps["viridis"](np.arange(256))],
+        "palette": [to_hex(c) for c in colormaps["tab10"].colors],
+    }
+    # Only "</" could end the element early.
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    template = resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")
+    template = template.replace("__TITLE__", html.escape(title))
+    template = template.replace("__AXES__", html.escape(axes_name))
+    return template.replace("__DATA__", text)
+
+
+def thumbnails(
+    table: Any, source: Source, rows: Int[np.ndarray, " n"], *, side: int
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """Small pictures of rows of a table, with one display scaling, a sheet's worth at a time.
+
+    Args:
+        table: An `embed.Table`, or anything with its `id`.
+        source: Where the images are.
+        rows: Rows of the table.
+        side: Pixels along a side; smaller stamps keep their size.
+
+    Raises:
+        UserError: The source lacks an object.
+    """
+    side = min(side, source.info.image_size)
+    step = max(1, len(rows) // _REFERENCE)
+    reference = columns.stamps(table, source, rows[::step])
+    parts = []
+    for start in range(0, len(rows), PER_ROW**2):
+        block = columns.stamps(table, source, rows[start : start + PER_ROW**2])
+        shown = plots.rgb(block, source.info.bands, source.info.unit, reference=reference)
+        parts.append(np.stack([_small(picture, side) for picture in shown]))
+    return np.concatenate(parts)
+
+
+def write(
+    path: Path,
+    table: Any,
+    points: Float[np.ndarray, "n 2"],
+    rows: Int[np.ndarray, " n"],
+    *,
+    info: DataInfo,
+    source: Source | None,
+    thumbnail: int,
+    axes_name: str,
+) -> Path:
+    """Writes the page of some rows of a table, with thumbnails where there is a source of images.
+
+    Args:
+        path: The HTML file.
+        table: An `embed.Table`.
+        points: The plane of the rows.
+        rows: Rows of the table.
+        info: Bands and class names.
+        source: Where the images are, or None.
+        thumbnail: Pixels along a side of a thumbnail.
+        axes_name: What the plane is.
+    """
+    label = columns.labels(table)
+    values = {k: v[rows] for k, v in columns.scalars(table, info).items() if k != "label"}
+    pictures = None if source is None else thumbnails(table, source, rows, side=thumbnail)
+    text = page(
+        np.asarray(table.id)[rows],
+        points,
+        {k: values[k] for k in sorted(values, key=_rank) if np.isfinite(values[k]).any()},
+        label=None if label is None else label[rows],
+        names=() if label is None else columns.class_names(info, label),
+        pictures=pictures,
+        axes_name=axes_name,
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def evaluate(
+    tables: dict[str, Any],
+    sources: dict[str, Any],
+    out: Path,
+    *,
+    method: str,
+    perplexity: float,
+    neighbors: int,
+    limit: int,
+    thumbnail: int,
+    seed: int,
+) -> Section:
+    """Writes `explorer.html`: the test embedding in two dimensions, to look at in a browser.
+
+    Args:
+        tables: Split -> `embed.Table`; "test" is used.
+        sources: Split -> data source.
+        out: Folder for the page.
+        method: "pca", "tsne", "umap", or "auto": UMAP where it is installed, else t-SNE.
+        perplexity: Of t-SNE.
+        neighbors: Of UMAP.
+        limit: Most objects shown, a random choice of them.
+        thumbnail: Pixels along a side of a thumbnail.
+        seed: Seed of the choice and the projection.
+    """
+    (table,), source = columns.require(tables, "explorer", "test"), sources["test"]
+    rows = choose(len(table.embedding), limit=limit, seed=seed)
+    points, axes_name = project(
+        table.embedding[rows], method=method, perplexity=perplexity, neighbors=neighbors, seed=seed
+    )
+    path = write(
+        out / "explorer.html", table, points, rows,
+        info=source.info, source=source, thumbnail=thumbnail, axes_name=axes_name,
+    )  # fmt: skip
+    text = (
+        f"{len(rows)} test objects in the plane of {axes_name}: thumbnails under the pointer, "
+        "colours by any column, and a lasso that gives ids."
+    )
+    return Section("explorer", {}, text=text, links=[Link(path, "Open the explorer page")])
+
+
+def _rank(name: str) -> int:
+    """What one wants to see first: predictions, what they are of, magnitudes, the rest."""
+    first = ("predicted_", "redshift", "magnitude_", "color_")
+    uncertain = "error" in name
+    return next((i for i, k in enumerate(first) if name.startswith(k)), 4) + 4 * uncertain
+
+
+def _scalar(name: str, column: np.ndarray) -> dict[str, Any]:
+    """A column of the page; its colours run over the central 96% of the values."""
+    known = column[np.isfinite(column)]
+    low, high = np.percentile(known, (2, 98)) if len(known) else (0.0, 1.0)
+    # A page knows no mathematical typesetting.
+    text = columns.describe(name).replace("$", "")
+    ends = {"low": float(low), "high": float(high)}
+    return {"name": name, "label": text, "values": _base64(column), **ends}
+
+
+def _sheets(pictures: np.ndarray) -> tuple[int, list[str]]:
+    """(thumbnails along a side of a sheet, the sheets as data URIs)."""
+    from PIL import Image
+
+    per_row, side = min(PER_ROW, math.ceil(math.sqrt(len(pictures)))), pictures.shape[1]
+    found = []
+    for start in range(0, len(pictures), per_row**2):
+        canvas = np.zeros((per_row, per_row, side, side, 3), np.uint8)
+        block = pictures[start : start + per_row**2]
+        canvas.reshape(-1, side, side, 3)[: len(block)] = block
+        sheet = canvas.transpose(0, 2, 1, 3, 4).reshape(per_row * side, per_row * side, 3)
+        buffer = io.BytesIO()
+        Image.fromarray(sheet).save(buffer, "JPEG", quality=85)
+        found.append(f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}")
+    return per_row, found
+
+
+def _small(picture: Float[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
+    from PIL import Image
+
+    image = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+
+
+def _base64(values: Shaped[np.ndarray, " n"]) -> str:
+    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
