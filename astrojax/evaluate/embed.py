@@ -2,7 +2,7 @@
 """From a trained method and a data set to one table: ids, embeddings, predictions, columns."""
 
 import dataclasses
-import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +42,28 @@ class Table:
         fields |= {f"column_{k}": v for k, v in self.columns.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        pq.write_table(pa.table({k: _to_arrow(v) for k, v in fields.items()}), temporary)
+        pq.write_table(pa.table({k: to_arrow(v) for k, v in fields.items()}), temporary)
         temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Table":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, or a table of `python -m astrojax.embed` or `predict`.
 
         Raises:
-            UserError: There is no such file.
+            UserError: There is no such file, or it has no embeddings.
         """
         import pyarrow.parquet as pq
 
         if not Path(path).is_file():
             raise UserError(f"there is no table of embeddings at {path}")
-        fields = {name: _from_arrow(col) for name, col in _columns(pq.read_table(path))}
-        pick = functools.partial(_with_prefix, fields)
-        return cls(fields["id"], fields["embedding"], pick("predicted_"), pick("column_"))
+        fields = {name: from_arrow(col) for name, col in _columns(pq.read_table(path))}
+        if "embedding" not in fields:
+            raise UserError(f"{path} has no column 'embedding': make it with astrojax.embed")
+        ids, embedding = fields.pop("id"), fields.pop("embedding")
+        predictions = {k: v for k, v in fields.items() if k.startswith("predicted_")}
+        columns = {k.removeprefix("column_"): fields[k] for k in fields if k not in predictions}
+        predictions = {k.removeprefix("predicted_"): v for k, v in predictions.items()}
+        return cls(ids, embedding, predictions, columns)
 
 
 def embed(method: Method, source: Source, *, batch_size: int, threads: int, mesh: Any) -> Table:
@@ -71,17 +76,8 @@ def embed(method: Method, source: Source, *, batch_size: int, threads: int, mesh
         threads: Threads that read images.
         mesh: Mesh from `sharding.make_mesh`.
     """
-    apply, state = _compiled(method, mesh)
-    size = -(-min(batch_size, len(source)) // mesh.size) * mesh.size
-    parts: list[dict[str, np.ndarray]] = []
-    waiting = None
-    batches = ordered_batches(source, columns=method.inputs, batch_size=size, threads=threads)
-    for batch, count in batches:
-        result = (apply(state, sharding.put_batch(mesh, batch)), count)
-        if waiting:
-            parts.append(_fetch(*waiting))
-        waiting = result
-    parts.append(_fetch(*waiting))
+    size = min(batch_size, len(source))
+    parts = list(Embedder(method, mesh=mesh, batch_size=size)(source, threads=threads))
     joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     names = [n for n in source[0] if n != "image"]
     columns = {n: np.asarray(source.column(n)) for n in names}
@@ -89,27 +85,66 @@ def embed(method: Method, source: Source, *, batch_size: int, threads: int, mesh
     return Table(ids, joined.pop(""), joined, columns)
 
 
-def _compiled(method: Method, mesh: Any) -> tuple[Any, Any]:
-    graph, state = nnx.split(method)
+class Embedder:
+    """A method compiled for batches of one size on all devices of a mesh.
 
-    @jax.jit
-    def apply(state: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        bound = nnx.merge(graph, state)
-        inputs = [batch[name] for name in method.inputs]
-        return {"": bound.embed(*inputs), **bound.predict(*inputs)}
+    Args:
+        method: The trained method, applied in evaluation mode.
+        mesh: Mesh from `sharding.make_mesh`.
+        batch_size: Images at a time, rounded up to a multiple of the devices.
+        predictions: Whether the heads are applied as well.
+    """
 
-    return apply, sharding.put_state(mesh, state)
+    def __init__(self, method: Method, *, mesh: Any, batch_size: int, predictions: bool = True):
+        graph, state = nnx.split(method)
+        self.inputs, self.mesh = method.inputs, mesh
+        self.batch_size = -(-batch_size // mesh.size) * mesh.size
+        self._state = sharding.put_state(mesh, state)
+
+        @jax.jit
+        def apply(state: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            bound = nnx.merge(graph, state)
+            inputs = [batch[name] for name in self.inputs]
+            heads = bound.predict(*inputs) if predictions else {}
+            return {"": bound.embed(*inputs), **heads}
+
+        self._apply = apply
+
+    def __call__(
+        self, source: Source, *, threads: int, beside: tuple[str, ...] = ()
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Every example in order, batch by batch: the embedding under "", and the predictions.
+
+        The next batch is on its way while one is handed out, so memory does not depend on the
+        length of the source.
+
+        Args:
+            source: The images, with their columns.
+            threads: Threads that read images.
+            beside: Entries of the examples to hand out with the results.
+        """
+        waiting = None
+        columns = (*self.inputs, *beside)
+        batches = ordered_batches(
+            source, columns=columns, batch_size=self.batch_size, threads=threads
+        )
+        for batch, count in batches:
+            seen = {name: batch.pop(name)[:count] for name in beside}
+            result = self._apply(self._state, sharding.put_batch(self.mesh, batch))
+            if waiting:
+                yield _fetch(*waiting)
+            waiting = (result, count, seen)
+        yield _fetch(*waiting)
 
 
-def _fetch(result: dict[str, jax.Array], count: int) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value)[:count] for name, value in result.items()}
+def _fetch(
+    result: dict[str, jax.Array], count: int, seen: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value)[:count] for name, value in result.items()} | seen
 
 
-def _with_prefix(fields: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {k.removeprefix(prefix): v for k, v in fields.items() if k.startswith(prefix)}
-
-
-def _to_arrow(values: np.ndarray) -> Any:
+def to_arrow(values: np.ndarray) -> Any:
+    """An Arrow array of [n], or of fixed-size lists of [n ...]."""
     import pyarrow as pa
 
     if values.ndim == 1:
@@ -122,7 +157,8 @@ def _columns(table: Any):
     return zip(table.column_names, table.columns, strict=True)
 
 
-def _from_arrow(column: Any) -> np.ndarray:
+def from_arrow(column: Any) -> np.ndarray:
+    """A column of a `pyarrow.Table` as [n], or [n k] of fixed-size lists."""
     import pyarrow as pa
 
     array = pa.concat_arrays(column.chunks)
