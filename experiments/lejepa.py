@@ -111,6 +111,14 @@ def base() -> ConfigDict:
             "k": 10,
             "seed": 0,
         },
+        "explorer": {
+            "method": "tsne",
+            "perplexity": 30.0,
+            "neighbors": 15,
+            "limit": 5000,
+            "thumbnail": 48,
+            "seed": 0,
+        },
     }
     return config
 
@@ -186,6 +194,7 @@ def smoke(config: ConfigDict) -> None:
     config.evaluate.knn.update({"k": (5, 10), "draws": 20})
     config.evaluate.anomaly.draws = 20
     config.evaluate.projection.mosaic = 4
+    config.evaluate.explorer.method = "pca"
 
 
 def pool(config: ConfigDict) -> None:

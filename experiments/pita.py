@@ -131,6 +131,14 @@ def get_config(variant: str = "") -> ConfigDict:
             "k": 10,
             "seed": 0,
         },
+        "explorer": {
+            "method": "tsne",
+            "perplexity": 30.0,
+            "neighbors": 15,
+            "limit": 5000,
+            "thumbnail": 48,
+            "seed": 0,
+        },
     }
     if variant == "smoke":
         _smoke(config)
@@ -160,6 +168,7 @@ def _smoke(config: ConfigDict) -> None:
     config.evaluate.template_fit.draws = 20
     config.evaluate.projection.perplexity = 10.0
     config.evaluate.projection.mosaic = 4
+    config.evaluate.explorer.method = "pca"
 
 
 def _paper(config: ConfigDict) -> None:

@@ -160,6 +160,14 @@ def base() -> ConfigDict:
             "k": 10,
             "seed": 0,
         },
+        "explorer": {
+            "method": "tsne",
+            "perplexity": 30.0,
+            "neighbors": 15,
+            "limit": 5000,
+            "thumbnail": 48,
+            "seed": 0,
+        },
     }
     return config
 
@@ -181,6 +189,7 @@ def smoke(config: ConfigDict) -> None:
         {"penalties": (1e-2, 1.0), "max_iterations": 50, "draws": 20}
     )
     config.evaluate.projection.update({"method": "pca", "mosaic": 4})
+    config.evaluate.explorer.method = "pca"
 
 
 def galaxy_zoo(config: ConfigDict) -> None:
