@@ -138,6 +138,7 @@ def base() -> ConfigDict:
         "accumulate": 1,
         "skip_nonfinite": 0,
     }
+    plane = {"method": "tsne", "perplexity": 30.0, "neighbors": 15, "seed": 0}
     config.evaluate = {
         "clustering": {"clusters": 21, "draws": 200, "seed": 0},
         "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "draws": 200, "seed": 0},
@@ -150,24 +151,8 @@ def base() -> ConfigDict:
             "draws": 200,
             "seed": 0,
         },
-        "projection": {
-            "method": "tsne",
-            "columns_shown": (),
-            "perplexity": 30.0,
-            "neighbors": 15,
-            "limit": 1000,
-            "mosaic": 12,
-            "k": 10,
-            "seed": 0,
-        },
-        "explorer": {
-            "method": "tsne",
-            "perplexity": 30.0,
-            "neighbors": 15,
-            "limit": 5000,
-            "thumbnail": 48,
-            "seed": 0,
-        },
+        "projection": {**plane, "columns_shown": (), "limit": 1000, "mosaic": 12, "k": 10},
+        "explorer": {**plane, "limit": 5000, "thumbnail": 48},
     }
     return config
 
