@@ -23,6 +23,8 @@ from astrojax.data.pipeline import load as load_source
 from astrojax.data.split import apply, nearest
 from astrojax.errors import UserError
 
+_TRIED, _NEAR_ARCSEC = 16, 60.0  # cutouts tried for the unit of positions; distance that agrees
+
 
 def load(
     *,
@@ -49,7 +51,8 @@ def load(
         match: "id", or "sky" by the positions of the cutouts' WCS (or their own ra and dec).
         radius_arcsec: Largest distance of a match on the sky.
         position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
-            says, else degrees, with an error if they look like hours.
+            says, else degrees. Where no right ascension is above 24, the cutouts' positions have
+            to agree with that; it is an error where they do not, or have none.
         unmatched: What of objects without a cutout and cutouts without an object: "error" or
             "drop".
         unmatched_file: CSV file for their ids, or None.
@@ -70,7 +73,8 @@ def load(
     found = _selected(found, select, file.name)
     names = {k: v for k, v in columns.items() if k != "image"}
     picked = read(lambda n: _values(found[n]), found.colnames, names, where=file.name)
-    unit = position_unit or _position_unit(found, columns, picked, file.name)
+    stamps = _cutouts(cutouts)
+    unit = position_unit or _position_unit(found, columns, picked, stamps, match, file.name)
     clean = standardise(picked, sentinels=sentinels, where=file.name, position_unit=unit)
     class_names = None
     if "label" in clean:
@@ -78,7 +82,6 @@ def load(
             clean["label"], names=None, classes=classes, others=others, where=file.name
         )
         clean = {name: values[kept] for name, values in clean.items()}
-    stamps = _cutouts(cutouts)
     rows, partners = _match(clean, stamps, match, radius_arcsec, file.name)
     _report(clean, stamps, rows, partners, unmatched, unmatched_file)
     bands = columns.get("magnitude")
@@ -184,7 +187,12 @@ def _selected(table: Any, select: Mapping[str, tuple], where: str) -> Any:
 
 
 def _position_unit(
-    table: Any, names: Mapping[str, Any], columns: Mapping[str, np.ndarray], where: str
+    table: Any,
+    names: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+    stamps: Source,
+    match: str,
+    where: str,
 ) -> str:
     if "ra" not in columns or "dec" not in columns:
         return "degree"
@@ -194,9 +202,27 @@ def _position_unit(
     for name in ("ra", "dec"):
         if columns[name].dtype.kind in "USO":
             raise UserError(f"{where}: {name} is text; convert it to decimal degrees")
-    if not said:
-        check.positions(columns["ra"], columns["dec"], where, hours=True)
+    ra, dec = (columns[name].astype(float) for name in ("ra", "dec"))
+    # A match on the sky shows by itself whether positions are degrees.
+    doubtful = not said and match == "id" and bool(np.nanmax(ra, initial=0) <= 24)
+    hours = doubtful and not _agree(columns.get("id", np.arange(len(ra))), ra, dec, stamps)
+    check.positions(ra, dec, where, hours=hours)
     return "degree"
+
+
+def _agree(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, stamps: Source) -> bool:
+    """Whether objects, in degrees, lie on the cutouts of the same id; some of them are tried."""
+    rows = {str(name): i for i, name in enumerate(ids)}
+    pairs = [(i, rows[str(n)]) for i, n in enumerate(stamps.column("id")) if str(n) in rows]
+    tried = np.array(pairs[:: max(1, len(pairs) // _TRIED)], int).reshape(-1, 2)
+    try:
+        places = _positions(stamps, tried[:, 0])
+    except UserError:  # cutouts without positions say nothing
+        return False
+    if not len(places):
+        return False
+    distance = nearest(*places.T, ra[tried[:, 1]], dec[tried[:, 1]])[1]
+    return bool(np.median(distance) < _NEAR_ARCSEC)
 
 
 def _cutouts(section: Mapping[str, Any]) -> Source:
@@ -253,13 +279,14 @@ def _match_sky(
     return partner
 
 
-def _positions(stamps: Source) -> np.ndarray:
+def _positions(stamps: Source, rows: np.ndarray | None = None) -> np.ndarray:
     if isinstance(stamps, StoredSource) and hasattr(stamps.images, "positions"):
-        return stamps.images.positions()
+        return stamps.images.positions(rows)
     try:
-        return np.stack([stamps.column("ra"), stamps.column("dec")], -1)
+        places = np.stack([stamps.column("ra"), stamps.column("dec")], -1)
     except KeyError:
         raise UserError("the cutouts have no positions: match them by id") from None
+    return places if rows is None else places[rows]
 
 
 def _report(

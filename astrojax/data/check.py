@@ -152,7 +152,8 @@ def positions(
         ra: Right ascension.
         dec: Declination.
         where: What to name in the message.
-        hours: Suspect hours where right ascensions fill 0 to 24 and no more.
+        hours: Suspect hours where no right ascension is above 24: nothing says that they are
+            degrees.
     """
     if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
         raise UserError(f"{where}: some positions are NaN")
@@ -161,7 +162,7 @@ def positions(
             f"{where}: positions are not degrees (ra {ra.min():.6g} to {ra.max():.6g}, "
             f"dec {dec.min():.6g} to {dec.max():.6g})"
         )
-    if hours and len(ra) > 1 and ra.min() >= 0 and ra.max() < 24 and np.ptp(ra) > 18:
+    if hours and len(ra) and ra.min() >= 0 and ra.max() <= 24:
         raise UserError(
             f"{where}: right ascensions run from {ra.min():.4g} to {ra.max():.4g}, which looks "
             'like hours; set data.position_unit to "hourangle" or "degree"'

@@ -9,6 +9,7 @@ share their shape and their WCS; nothing is resampled.
 
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def load(
         stamps = FitsImages(
             {i: stamps.files[i] for i in stamps.ids[kept]}, bands, hdus, zero_points
         )
-        described = _describe(stamps, dict(info), zero_points)
+        described = _describe(stamps, dict(info), zero_points, bad_pixels)
         return images.open_source(
             stamps, {"id": stamps.ids}, info=described, where=one, crop=crop, bad_pixels=bad_pixels
         )
@@ -190,13 +191,20 @@ class FitsImages:
         """What to call this stamp in a message."""
         return str(self.files[str(self.ids[index])][0])
 
-    def positions(self) -> Float[np.ndarray, "n 2"]:
-        """Right ascension and declination of the central pixels, in degrees; opens every file."""
+    def positions(self, rows: Sequence[int] | np.ndarray | None = None) -> Float[np.ndarray, "n 2"]:
+        """Right ascension and declination of the central pixels, in degrees; opens every file.
+
+        Args:
+            rows: Which stamps; None for all.
+
+        Raises:
+            UserError: A file has no WCS.
+        """
         from astropy.io import fits
 
         found = []
         first = self.hdus[0] if isinstance(self.hdus, tuple) else self.hdus
-        for index in range(len(self)):
+        for index in range(len(self)) if rows is None else rows:
             with fits.open(self.where(index)) as opened:
                 wcs, (height, width) = _celestial(opened[first].header), opened[first].shape[-2:]
             if wcs is None:
@@ -230,11 +238,10 @@ def _celestial(header: Any) -> Any:
 
 
 def _describe(
-    stamps: FitsImages, info: dict[str, Any], zero_points: tuple | None
+    stamps: FitsImages, info: dict[str, Any], zero_points: tuple | None, bad_pixels: str
 ) -> dict[str, Any]:
     """The config's `info` with the unit and the pixel scale that the headers give."""
-    sampled = np.unique(np.linspace(0, len(stamps) - 1, check.SAMPLE).astype(int))
-    headers = [h for i in sampled for h in stamps.planes(int(i))[1]]
+    headers = [h for i in images.readable(stamps, bad_pixels) for h in stamps.planes(i)[1]]
     found = {str(h["BUNIT"]).strip() for h in headers if str(h.get("BUNIT", "")).strip()}
     units = {BUNITS.get(u.lower().replace(" ", "")) for u in found}
     if info.get("unit") == "header":

@@ -77,7 +77,7 @@ class StoredSource:
         bad = check.count_bad(image)
         if bad and self.bad_pixels == "error":
             raise UserError(check.bad_pixels_message([image], where(index)))
-        if bad:
+        if bad and self.bad_pixels == "mask":
             image = np.where(np.isfinite(image), image, 0)
         return image if image.dtype == np.uint8 else np.asarray(image, np.float32)
 
@@ -103,13 +103,14 @@ def open_source(
         classes: Names of the labels.
         crop: Side of the central square to cut, or None.
         resize: Side to resample 8-bit images to after the cut, or None.
-        bad_pixels: "error" or "mask" (NaN and infinite pixels become zero).
+        bad_pixels: "error", "mask" (NaN and infinite pixels become zero), or "keep" (for
+            `astrojax.inference`, which flags such objects and damaged files).
 
     Raises:
         UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
             in the sample, or columns of another length.
     """
-    check.choice(bad_pixels, ("error", "mask"), "data.bad_pixels")
+    check.choice(bad_pixels, ("error", "mask", "keep"), "data.bad_pixels")
     if not len(images):
         raise UserError(f"{where} holds no stamps")
     columns = {"id": np.arange(len(images)), **columns}
@@ -141,8 +142,7 @@ def _sample(
     where: str,
 ) -> list[np.ndarray]:
     """Some stamps, cut as they will be, after the checks that `open_source` lists."""
-    sampled = np.unique(np.linspace(0, len(images) - 1, check.SAMPLE).astype(int))
-    stamps = []
+    sampled, stamps = readable(images, bad_pixels), []
     for i in sampled:
         image = images[int(i)]
         check.stamp_shape(image.shape, bands, images.where(int(i)))
@@ -151,8 +151,9 @@ def _sample(
     if bad and bad_pixels == "error":
         raise UserError(check.bad_pixels_message(stamps, where))
     if bad:
-        logging.warning("%s: %d NaN or Inf pixels in %d sampled stamps are set to zero",
-                        where, bad, len(stamps))  # fmt: skip
+        done = "set to zero" if bad_pixels == "mask" else "kept"
+        logging.warning("%s: %d NaN or Inf pixels in %d sampled stamps are %s",
+                        where, bad, len(stamps), done)  # fmt: skip
     empty = [i for i, s in zip(sampled, stamps, strict=True) if s.dtype.kind == "f" and _empty(s)]
     if empty:
         logging.warning(
@@ -162,6 +163,27 @@ def _sample(
     for i, stamp in zip(sampled, stamps, strict=True):
         check.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
     return stamps
+
+
+def readable(images: Images, bad_pixels: str) -> list[int]:
+    """Positions of a sample of stamps; with "keep", without those whose files are damaged.
+
+    Raises:
+        UserError: A sampled stamp cannot be read; with "keep", none of them can.
+    """
+    sampled = np.unique(np.linspace(0, len(images) - 1, check.SAMPLE).astype(int)).tolist()
+    if bad_pixels != "keep":
+        return sampled
+    found, message = [], ""
+    for index in sampled:
+        try:
+            images[index]
+            found.append(index)
+        except Unreadable as error:
+            message = str(error)
+    if not found:
+        raise UserError(f"none of {len(sampled)} sampled stamps can be read: {message}")
+    return found
 
 
 def reopen(

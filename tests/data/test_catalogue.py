@@ -183,6 +183,18 @@ def test_hours_are_not_degrees(tmp_path, table, section):
         pipeline.load(section(tmp_path / "all_sky.ecsv"))
 
 
+def test_small_right_ascensions_have_to_agree_with_the_cutouts(tmp_path, table, section, cutouts):
+    table["RAJ2000"] /= 15  # ten hours: degrees for all that the table says
+    table.write(tmp_path / "t.fits")
+    with pytest.raises(UserError, match="looks like hours; set data.position_unit"):
+        pipeline.load(section(tmp_path / "t.fits"))
+    source = pipeline.load(section(tmp_path / "t.fits", position_unit="hourangle"))["train"]
+    np.testing.assert_allclose(source.column("ra"), 150 + np.arange(N) / 60, atol=0.01)
+    for i in range(N):  # ten degrees, and cutouts there
+        fits.setval(cutouts["path"].replace("{id}", f"a{i}"), "CRVAL1", value=table["RAJ2000"][i])
+    assert len(pipeline.load(section(tmp_path / "t.fits"))["train"]) == N
+
+
 def _change(**columns):
     def change(table):
         for name, values in columns.items():
