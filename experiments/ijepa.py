@@ -4,6 +4,8 @@
     python -m astrojax.main --config experiments/ijepa.py             # simulated galaxies, 2 cores
     python -m astrojax.main --config experiments/ijepa.py:smoke       # seconds
     python -m astrojax.main --config experiments/ijepa.py:pool --config.data.path=galaxies.npz
+    python -m astrojax.evaluate --workdir runs/ijepa_pool \
+        --config experiments/ijepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/ijepa.py:paper   # needs Galaxy10_DECals.h5
 
 Variants:
@@ -11,6 +13,8 @@ Variants:
 - `smoke`: the same in seconds, for continuous integration.
 - `pool`: the default network on your own unlabelled RGB images, an NPZ file with `blob`, `offsets`
   and `ids` (see `astrojax/data/npz.py`).
+- `galaxy_zoo`: the same on labelled images, with `labels` and `class_names` besides. As above, its
+  data and its evaluation serve a run that was trained on others.
 - `paper`: AstroJEPA's model 4 as its text has it (25,290,240 parameters, weight 0.6) on Galaxy10
   DECaLS; `paper_small` is the network of its models 1 to 3 (5,562,240 parameters). Model 1 is
   `paper_small` with `--config.method.sigreg_weight=0`, model 2 that with `--config.epochs=300`,
@@ -24,7 +28,7 @@ from ml_collections import ConfigDict
 
 from astrojax.errors import UserError
 
-VARIANTS = ("", "smoke", "pool", "paper", "paper_small")
+VARIANTS = ("", "smoke", "pool", "galaxy_zoo", "paper", "paper_small")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -33,8 +37,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base()
     if variant == "smoke":
         smoke(config)
-    if variant == "pool":
+    if variant in ("pool", "galaxy_zoo"):
         pool(config)
+    if variant == "galaxy_zoo":
+        galaxy_zoo(config)
     if variant.startswith("paper"):
         paper(config, small=variant == "paper_small")
     return config
@@ -215,6 +221,26 @@ def pool(config: ConfigDict) -> None:
     config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
     del config.evaluate.linear_probe, config.evaluate.knn
     config.evaluate.anomaly.anomalous = ()
+
+
+def galaxy_zoo(config: ConfigDict) -> None:
+    config.data.path = "galaxy_zoo.npz"
+    config.data.columns.label = "labels"
+    with config.unlocked():
+        config.data.class_names = "class_names"
+        # Views are mirrored, which turns one kind of spiral into the other.
+        config.data.classes = (
+            "elliptical",
+            ("spiral", ("spiral_clockwise", "spiral_anticlockwise")),
+            "edge_on",
+            "dont_know",
+            "merger",
+        )
+        config.monitor.knn_label = "label"
+    config.data.split.fractions = {"train": 0.7, "validation": 0.1, "test": 0.2}
+    tasks = base().evaluate
+    config.evaluate.linear_probe, config.evaluate.knn = tasks.linear_probe, tasks.knn
+    config.evaluate.anomaly.anomalous = ("merger", "dont_know")
 
 
 def images_of(path: str) -> ConfigDict:

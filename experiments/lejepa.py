@@ -4,6 +4,8 @@
     python -m astrojax.main --config experiments/lejepa.py            # simulated galaxies, 2 cores
     python -m astrojax.main --config experiments/lejepa.py:smoke      # seconds
     python -m astrojax.main --config experiments/lejepa.py:pool --config.data.path=galaxies.npz
+    python -m astrojax.evaluate --workdir runs/lejepa_pool \
+        --config experiments/lejepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/lejepa.py:paper   # needs Galaxy10_DECals.h5
 
 Variants:
@@ -12,6 +14,8 @@ Variants:
 - `smoke`: the same in seconds, for continuous integration.
 - `pool`: the default network on your own unlabelled RGB images, an NPZ file with `blob`, `offsets`
   and `ids` (see `astrojax/data/npz.py`).
+- `galaxy_zoo`: the same on labelled images, with `labels` and `class_names` besides. As above, its
+  data and its evaluation serve a run that was trained on others.
 - `paper`: the authors' guidance (weight 0.05, 1,024 directions, 2 global views of 224 and 6 local
   ones of 96 pixels) on Galaxy10 DECaLS with ConvNeXt-Tiny; `natural` is the same with the views
   of everyday images that the authors use.
@@ -21,7 +25,7 @@ from ml_collections import ConfigDict
 
 from astrojax.errors import UserError
 
-VARIANTS = ("", "smoke", "pool", "paper", "natural")
+VARIANTS = ("", "smoke", "pool", "galaxy_zoo", "paper", "natural")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -30,8 +34,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base()
     if variant == "smoke":
         smoke(config)
-    if variant == "pool":
+    if variant in ("pool", "galaxy_zoo"):
         pool(config)
+    if variant == "galaxy_zoo":
+        galaxy_zoo(config)
     if variant in ("paper", "natural"):
         paper(config)
     if variant == "natural":
@@ -228,6 +234,26 @@ def pool(config: ConfigDict) -> None:
     config.monitor.knn_label = None
     display(config)
     del config.evaluate.linear_probe, config.evaluate.knn
+
+
+def galaxy_zoo(config: ConfigDict) -> None:
+    config.data.path = "galaxy_zoo.npz"
+    config.data.columns.label = "labels"
+    with config.unlocked():
+        config.data.class_names = "class_names"
+        # Views are mirrored, which turns one kind of spiral into the other.
+        config.data.classes = (
+            "elliptical",
+            ("spiral", ("spiral_clockwise", "spiral_anticlockwise")),
+            "edge_on",
+            "dont_know",
+            "merger",
+        )
+        config.monitor.knn_label = "label"
+    config.data.split.fractions = {"train": 0.7, "validation": 0.1, "test": 0.2}
+    tasks = base().evaluate
+    config.evaluate.linear_probe, config.evaluate.knn = tasks.linear_probe, tasks.knn
+    config.evaluate.anomaly.anomalous = ("merger", "dont_know")
 
 
 def display(config: ConfigDict) -> None:

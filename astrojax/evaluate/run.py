@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ FOLDER = "evaluation"
 _RUNTIME = ("tables", "sources", "out", "model")  # what a task may take beside its config keys
 
 
-def run(workdir: Path, sources: dict[str, Source] | None = None) -> None:
+def run(
+    workdir: Path,
+    sources: dict[str, Source] | None = None,
+    *,
+    other: Mapping[str, Any] | None = None,
+    folder: str = FOLDER,
+) -> None:
     """Embeds every split with a run's weights, runs the config's tasks and writes the report.
 
     Results are in `workdir/evaluation`: `metrics.json`, `report.html`, figures, and one Parquet
@@ -29,15 +36,21 @@ def run(workdir: Path, sources: dict[str, Source] | None = None) -> None:
     Args:
         workdir: Folder of the run.
         sources: Opened data, where many runs share it; None opens what the config names.
+        other: A config whose sections `data` and `evaluate` stand in for the run's own: what the
+            run was trained on need not have labels.
+        folder: Name of the folder of results in `workdir`.
 
     Raises:
-        UserError: There is no trained run in the folder, or a task's keys do not fit.
+        UserError: There is no trained run in the folder, or a task's keys do not fit, or the other
+            data have other bands or another unit.
     """
     config = plain(checkpoint.read_config(workdir))
+    if other is not None:
+        config = _with_data(config, plain(other))
     tasks = check_section(config["evaluate"])
     job = Run(config, sources)
     method = job.method_at(restore(job, workdir))
-    out = workdir / FOLDER
+    out = workdir / folder
     out.mkdir(parents=True, exist_ok=True)
     tables = {}
     for split, source in job.sources.items():
@@ -93,6 +106,21 @@ def summary(workdir: Path) -> str:
     """The numbers of an evaluated run, and where its results are."""
     numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
     return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
+
+
+def _with_data(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The config of a run with the data and tasks of another, whose bands and unit have to agree.
+
+    Only readers that are told both, in `data.info`, can be compared.
+    """
+    here, there = (c["data"].get("info") or {} for c in (config, other))
+    for key in ("bands", "unit"):
+        if key in here and key in there and here[key] != there[key]:
+            raise UserError(
+                f"the run was trained with data.info.{key} {here[key]!r}, and the data to evaluate "
+                f"it on have {there[key]!r}"
+            )
+    return {**config, "data": other["data"], "evaluate": other["evaluate"]}
 
 
 def cost(workdir: Path) -> dict[str, Any]:
