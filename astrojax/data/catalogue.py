@@ -212,14 +212,14 @@ def _position_unit(
 
 def _agree(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, stamps: Source) -> bool:
     """Whether objects, in degrees, lie on the cutouts of the same id; some of them are tried."""
-    rows = {str(name): i for i, name in enumerate(ids)}
+    rows = {name: i for i, name in enumerate(ids.astype(str))}
     pairs = [(i, rows[str(n)]) for i, n in enumerate(stamps.column("id")) if str(n) in rows]
-    tried = np.array(pairs[:: max(1, len(pairs) // _TRIED)], int).reshape(-1, 2)
+    if not pairs:
+        return False
+    tried = np.array(pairs[:: max(1, len(pairs) // _TRIED)])
     try:
         places = _positions(stamps, tried[:, 0])
     except UserError:  # cutouts without positions say nothing
-        return False
-    if not len(places):
         return False
     distance = nearest(*places.T, ra[tried[:, 1]], dec[tried[:, 1]])[1]
     return bool(np.median(distance) < _NEAR_ARCSEC)

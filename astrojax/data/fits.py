@@ -9,7 +9,6 @@ share their shape and their WCS; nothing is resampled.
 
 import re
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +190,7 @@ class FitsImages:
         """What to call this stamp in a message."""
         return str(self.files[str(self.ids[index])][0])
 
-    def positions(self, rows: Sequence[int] | np.ndarray | None = None) -> Float[np.ndarray, "n 2"]:
+    def positions(self, rows: np.ndarray | None = None) -> Float[np.ndarray, "n 2"]:
         """Right ascension and declination of the central pixels, in degrees; opens every file.
 
         Args:
@@ -204,7 +203,7 @@ class FitsImages:
 
         found = []
         first = self.hdus[0] if isinstance(self.hdus, tuple) else self.hdus
-        for index in range(len(self)) if rows is None else rows:
+        for index in range(len(self)) if rows is None else rows.tolist():
             with fits.open(self.where(index)) as opened:
                 wcs, (height, width) = _celestial(opened[first].header), opened[first].shape[-2:]
             if wcs is None:
