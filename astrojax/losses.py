@@ -6,6 +6,7 @@ logarithm or cosine, because those lose what bfloat16 keeps (8 bits). Values and
 finite for zero, identical and very large inputs.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -70,6 +71,25 @@ def masked_huber(
     quadratic = jnp.minimum(jnp.abs(error), delta)
     loss = 0.5 * quadratic**2 + delta * (jnp.abs(error) - quadratic)
     return jnp.sum(loss) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def mixture_nll(
+    logits: Float[Array, "b k"],
+    means: Float[Array, "b k"],
+    sigmas: Float[Array, "b k"],
+    target: Float[Array, "b"],
+) -> Float[Array, "b"]:
+    """Negative log-likelihood of each target under its mixture of k Gaussians, in nats.
+
+    -log sum_k w_k N(target; mean_k, sigma_k^2) with w = softmax(logits). Weights come as logits,
+    because a weight that rounds to zero has no logarithm.
+
+    Source: Bishop 1994, Mixture density networks.
+    """
+    logits, means, sigmas = _promote(logits), _promote(means), _promote(sigmas)
+    scaled = (_promote(target)[:, None] - means) / sigmas
+    log_density = -0.5 * scaled**2 - jnp.log(sigmas) - 0.5 * math.log(2 * math.pi)
+    return -jax.nn.logsumexp(jax.nn.log_softmax(logits) + log_density, axis=-1)
 
 
 def mean_squared_error(pred: Float[Array, "b c"], target: Float[Array, "b c"]) -> Float[Array, ""]:

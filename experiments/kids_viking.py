@@ -73,6 +73,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "latent": (256, 128),
         "projection": (128, 64),
         "redshift_head": (256, 128, 64),
+        "redshift_components": 0,
         "colour_head": (256, 128, 64),
         "queue_size": 1024,
         "momentum": 0.99,

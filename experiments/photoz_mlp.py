@@ -43,6 +43,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "offset": (25.4, 24.9, 24.3, 24.1),
         "scale": (2.0, 2.0, 2.0, 2.0),
         "missing": 30.0,
+        "redshift_components": 0,
         "huber_delta": 0.15,
     }
     config.optim = {
@@ -69,6 +70,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "draws": 200,
             "seed": 0,
         },
+        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
         "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
     }
     if variant == "smoke":
@@ -88,4 +90,5 @@ def _smoke(config: ConfigDict) -> None:
     config.data.stamp = 40
     config.method.hidden = (16, 16)
     config.evaluate.photoz.draws = 20
+    config.evaluate.uncertainty.draws = 20
     config.evaluate.template_fit.draws = 20

@@ -101,6 +101,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "draws": 200,
             "seed": 0,
         },
+        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
         "projection": {
             "method": "tsne",
             "columns_shown": (
@@ -139,5 +140,6 @@ def _smoke(config: ConfigDict) -> None:
     config.method.neck = (16, 16)
     config.method.head = (16,)
     config.evaluate.photoz.draws = 20
+    config.evaluate.uncertainty.draws = 20
     config.evaluate.projection.perplexity = 10.0
     config.evaluate.projection.mosaic = 4

@@ -65,6 +65,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "latent": (256, 128),
         "projection": (128, 64),
         "redshift_head": (256, 128, 64),
+        "redshift_components": 0,
         "colour_head": (256, 128, 64),
         "queue_size": 4096,
         "momentum": 0.99,
@@ -114,6 +115,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "draws": 200,
             "seed": 0,
         },
+        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
         "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
         "projection": {
             "method": "tsne",
@@ -165,6 +167,7 @@ def _smoke(config: ConfigDict) -> None:
     config.method.queue_size = 64
     config.method.view.crop = 24
     config.evaluate.photoz.draws = 20
+    config.evaluate.uncertainty.draws = 20
     config.evaluate.template_fit.draws = 20
     config.evaluate.projection.perplexity = 10.0
     config.evaluate.projection.mosaic = 4

@@ -4,14 +4,15 @@
     z = MLP((m - offset) / scale),  L = Huber_delta(z, z_ref), mean over objects with a redshift
 
 It sees the catalogue's magnitudes and no pixel: what photo-z was before images were used. Where
-an object has no flux in a band, that band enters as `missing`, a magnitude fainter than all.
+an object has no flux in a band, that band enters as `missing`, a magnitude fainter than all. With
+`redshift_components` the output is a density, and the loss its negative log-likelihood.
 """
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import layers, losses
+from astrojax import layers, mixture
 from astrojax.data.pipeline import DataInfo
 from astrojax.errors import UserError
 from astrojax.method import Batch, Method
@@ -25,6 +26,8 @@ class Photometry(Method):
         offset: Subtracted from each band's magnitude.
         scale: Divides it then.
         missing: Magnitude that stands for a non-detection.
+        redshift_components: Gaussians of the predicted density of redshift; 0 for a point estimate
+            with the Huber loss.
         huber_delta: Where the Huber loss turns linear, in redshift.
         info: The data.
         rngs: Keys for the initial weights.
@@ -40,6 +43,7 @@ class Photometry(Method):
         offset: tuple[float, ...],
         scale: tuple[float, ...],
         missing: float,
+        redshift_components: int,
         huber_delta: float,
         info: DataInfo,
         rngs: nnx.Rngs,
@@ -51,18 +55,18 @@ class Photometry(Method):
                 f"{bands} bands"
             )
         self.body = layers.MLP((bands, *hidden), rngs=rngs)
-        self.head = layers.MLP((hidden[-1], 1), rngs=rngs)
+        self.head = layers.MLP((hidden[-1], mixture.width(redshift_components)), rngs=rngs)
         self.offset, self.spread, self.missing = offset, scale, missing
         self.huber_delta = huber_delta
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Huber loss over the objects with a redshift; 0 if the batch has none."""
+        """The loss over the objects with a redshift; 0 if the batch has none."""
         z_ref = batch["redshift"]
         labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
-        z = self.predict(batch["magnitude"])["redshift"]
-        return losses.masked_huber(z, z_ref, labelled, delta=self.huber_delta), {}
+        output = self.head(self.embed(batch["magnitude"]))
+        return mixture.loss(output, z_ref, labelled, huber_delta=self.huber_delta), {}
 
     def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
         """|z - z_ref| of each object; 0 without a redshift."""
@@ -77,5 +81,5 @@ class Photometry(Method):
         return nnx.relu(self.body(scaled))
 
     def predict(self, magnitude: Float[Array, "b c"]) -> dict[str, Float[Array, "b ..."]]:
-        """Redshift."""
-        return {"redshift": self.head(self.embed(magnitude))[:, 0]}
+        """Redshift; see `mixture.predictions`."""
+        return mixture.predictions(self.head(self.embed(magnitude)), "redshift")

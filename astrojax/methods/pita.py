@@ -16,6 +16,12 @@ Where the authors' code departs, a keyword follows it:
   also among the negatives;
 - `colour_units="log_flux"` regresses log10 flux ratios and log10 of the second band's flux.
 Their views share one flip, rotation and offset within a batch; here every galaxy draws its own.
+
+With `redshift_components` the redshift head gives a density instead of a number, a mixture of
+Gaussians, and the redshift term is its mean negative log-likelihood.
+
+With `redshift_components` the redshift head gives a density instead of a number, a mixture of
+Gaussians, and the redshift term is its negative log-likelihood.
 """
 
 import jax.numpy as jnp
@@ -23,7 +29,7 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import layers, losses, views
+from astrojax import layers, losses, mixture, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo
 from astrojax.encoder import Encoder
@@ -41,13 +47,15 @@ class PITA(Method):
         latent: Widths of the encoder MLP; the last is the size of the latent.
         projection: Widths of the contrastive head; the last is the size of a key.
         redshift_head: Hidden widths of the redshift head.
+        redshift_components: Gaussians of the predicted density of redshift; 0 for a point estimate
+            with the Huber loss, as in the paper.
         colour_head: Hidden widths of the colour head.
         queue_size: Number of negative keys.
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
         contrastive_weight: Weight of InfoNCE; about 11 at the start against 0.01 to 0.1 of the
             others, hence 0.0025 in the paper's code.
-        redshift_weight: Weight of the Huber loss; 0 for data without any redshift.
+        redshift_weight: Weight of the redshift loss; 0 for data without any redshift.
         colour_weight: Weight of the colour loss.
         huber_delta: Where the Huber loss turns linear, in redshift.
         colour_units: "magnitudes" (paper) or "log_flux" (authors' code).
@@ -69,6 +77,7 @@ class PITA(Method):
         latent: tuple[int, ...],
         projection: tuple[int, ...],
         redshift_head: tuple[int, ...],
+        redshift_components: int,
         colour_head: tuple[int, ...],
         queue_size: int,
         momentum: float,
@@ -110,7 +119,8 @@ class PITA(Method):
             rngs=rngs,
         )
         self.momentum_encoder = layers.momentum_copy(self.encoder)
-        self.redshift = layers.MLP((latent[-1], *redshift_head, 1), rngs=rngs)
+        outputs = mixture.width(redshift_components)
+        self.redshift = layers.MLP((latent[-1], *redshift_head, outputs), rngs=rngs)
         self.colour = layers.MLP((latent[-1], *colour_head, bands), rngs=rngs)
         self.queue = layers.Queue(size=queue_size, width=projection[-1], rngs=rngs)
         self.decay, self.temperature, self.huber_delta = momentum, temperature, huber_delta
@@ -143,8 +153,9 @@ class PITA(Method):
         if w_z:
             z_ref = batch["redshift"]
             labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
-            z = self._redshift(latent)
-            redshift = losses.masked_huber(z, z_ref, labelled, delta=self.huber_delta)
+            redshift = mixture.loss(
+                self.redshift(latent), z_ref, labelled, huber_delta=self.huber_delta
+            )
 
         colours, target = self._colours(latent), self._targets(batch["magnitude"])
         target = jnp.where(jnp.isfinite(target), target, colours)  # no flux: no error
@@ -162,16 +173,15 @@ class PITA(Method):
         return self.encoder.latent(self.scale(layers.centre_crop(image, self.crop)))
 
     def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
-        """Redshift, and colours with one magnitude in the units of training."""
+        """Redshift (see `mixture.predictions`), and colours and a magnitude as trained on."""
 
         def heads(turned: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
             latent = self.embed(turned)
-            return {"redshift": self._redshift(latent), "colour": self._colours(latent)}
+            return {"redshift": self.redshift(latent), "colour": self._colours(latent)}
 
-        return layers.over_turns(heads, image, self.rotations)
-
-    def _redshift(self, latent: Float[Array, "b d"]) -> Float[Array, " b"]:
-        return self.redshift(latent)[:, 0]
+        # Of a mixture the parameters are averaged: one network's Gaussians keep their order.
+        found = layers.over_turns(heads, image, self.rotations)
+        return mixture.predictions(found["redshift"], "redshift") | {"colour": found["colour"]}
 
     def _colours(self, latent: Float[Array, "b d"]) -> Float[Array, "b c"]:
         return self.colour(latent) + jnp.asarray(self.colour_offset)

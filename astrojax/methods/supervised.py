@@ -3,11 +3,12 @@
 
     f = neck(backbone(view(x))),  y = head(dropout(f)),  L = mean over labelled of l(y, target)
 
-l is cross-entropy for classes; Huber, squared or absolute error for numbers. The schemes of
-transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init` says where the
-weights come from, `optim.frozen` what is not trained, and `train_backbone=False` keeps frozen
-batch norms on their running statistics. It is also PITA's fully supervised baseline (Huber on
-redshift) and the regression of lens parameters.
+l is cross-entropy for classes; Huber, squared or absolute error for numbers; or the negative
+log-likelihood of a number under a mixture of Gaussians, for predictions with an error. The
+schemes of transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init` says
+where the weights come from, `optim.frozen` what is not trained, and `train_backbone=False` keeps
+frozen batch norms on their running statistics. It is also PITA's fully supervised baseline (Huber
+on redshift) and the regression of lens parameters.
 """
 
 import jax.numpy as jnp
@@ -17,13 +18,13 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, views
+from astrojax import backbones, layers, losses, mixture, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo, Source
 from astrojax.errors import UserError
 from astrojax.method import Batch, Method
 
-_ERRORS = ("cross_entropy", "huber", "squared", "absolute")
+_ERRORS = ("cross_entropy", "huber", "squared", "absolute", "mixture")
 
 
 class Supervised(Method):
@@ -35,8 +36,8 @@ class Supervised(Method):
         neck: Widths of an MLP between backbone and head; () for none. Its output is the embedding.
         head: Hidden widths of the head; () for a linear one.
         target: Column to predict: integer classes, or one or several numbers.
-        outputs: Number of classes, or of numbers.
-        error: "cross_entropy", "huber", "squared" or "absolute".
+        outputs: Number of classes, of numbers, or of Gaussians in the mixture of one number.
+        error: "cross_entropy", "huber", "squared", "absolute" or "mixture".
         huber_delta: Where the Huber error turns linear, in units of the scaled target.
         target_offset: Subtracted from the target before training, added to predictions; one for
             all outputs or one each. Ignored for classes.
@@ -103,7 +104,8 @@ class Supervised(Method):
         )
         width = self.backbone.width if backbone_outputs is None else backbone_outputs
         self.neck = layers.MLP((width, *neck), rngs=rngs)
-        widths = ((width, *neck)[-1], *head, outputs)
+        units = mixture.width(outputs) if error == "mixture" else outputs
+        widths = ((width, *neck)[-1], *head, units)
         self.head = layers.MLP(widths, dropout=dropout, rngs=rngs)
         self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
         self.offset, self.spread = target_offset, target_scale
@@ -125,10 +127,11 @@ class Supervised(Method):
             self._count(values[known], source.info.classes)
         else:
             width = 1 if values.ndim == 1 else values.shape[1]
-            if width != self.outputs:
+            allowed = 1 if self.error == "mixture" else self.outputs
+            if width != allowed:
                 raise UserError(
-                    f"column {self.target!r} has {width} numbers per object and config key "
-                    f"'method.outputs' is {self.outputs}"
+                    f"column {self.target!r} has {width} numbers per object, and config keys "
+                    f"'method.error' and 'method.outputs' are for {allowed}"
                 )
             known = np.isfinite(values)
         if not known.any():
@@ -173,7 +176,10 @@ class Supervised(Method):
         return self._features(self.scale(layers.centre_crop(image, self.crop)), None)
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Shaped[Array, "b ..."]]:
-        """`<target>`, in the target's units; for classes also `class_probability` [b k]."""
+        """`<target>`, in the target's units; for classes also `class_probability` [b k].
+
+        A mixture has its width and its parameters beside it: see `mixture.predictions`.
+        """
         classes = self.error == "cross_entropy"
 
         def heads(turned: Shaped[Array, "b h w c"]) -> Float[Array, "b k"]:
@@ -183,6 +189,10 @@ class Supervised(Method):
         mean = layers.over_turns(heads, image, self.rotations)
         if classes:
             return {self.target: jnp.argmax(mean, -1), "class_probability": mean}
+        if self.error == "mixture":
+            return mixture.predictions(
+                mean, self.target, offset=self.offset[0], scale=self.spread[0]
+            )
         value = mean * jnp.asarray(self.spread) + jnp.asarray(self.offset)
         return {self.target: value[:, 0] if self.outputs == 1 else value}
 
@@ -204,6 +214,10 @@ class Supervised(Method):
         target = target.reshape(len(target), -1)
         known = jnp.isfinite(target).all(-1)
         wanted = (target - jnp.asarray(self.offset)) / jnp.asarray(self.spread)
+        if self.error == "mixture":
+            wanted = jnp.where(known, wanted[:, 0], 0)
+            error = losses.mixture_nll(*mixture.parameters(output), wanted)
+            return error, known.astype(jnp.float32)
         residual = jnp.where(known[:, None], output - wanted, 0)
         if self.error == "huber":
             error = optax.huber_loss(residual, delta=self.delta)
