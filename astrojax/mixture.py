@@ -81,16 +81,24 @@ def predictions(
         scale: Multiplies means and sigmas.
 
     Returns:
-        `name` [b], for a mixture its median; a mixture also gives `name`_sigma [b], its standard
-        deviation, and `name`_weights, `name`_means, `name`_sigmas [b k] (see `read`).
+        `name` [b]; a mixture gives what `summary` says.
     """
     if output.shape[1] == 1:
         return {name: output[:, 0] * scale + offset}
     logits, means, sigmas = parameters(output)
-    found = Mixture(jax.nn.softmax(logits), means * scale + offset, sigmas * scale)
-    parts = {f"{name}_{part}": value for part, value in found._asdict().items()}
-    median = quantile(found, jnp.array([0.5]))[:, 0]
-    return {name: median, f"{name}_sigma": deviation(found), **parts}
+    return summary(Mixture(jax.nn.softmax(logits), means * scale + offset, sigmas * scale), name)
+
+
+def summary(mixture: Mixture, name: str) -> dict[str, Float[Array | np.ndarray, "b ..."]]:
+    """A mixture as predictions, which `read` turns back.
+
+    Returns:
+        `name` [b], the median; `name`_sigma [b], the standard deviation; `name`_weights,
+        `name`_means and `name`_sigmas [b k].
+    """
+    parts = {f"{name}_{part}": value for part, value in mixture._asdict().items()}
+    median = quantile(mixture, jnp.array([0.5]))[:, 0]
+    return {name: median, f"{name}_sigma": deviation(mixture), **parts}
 
 
 def read(found: dict[str, Any], name: str) -> Mixture | None:

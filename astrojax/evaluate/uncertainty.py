@@ -148,7 +148,11 @@ def evaluate(
         numbers |= resample.measured(interval, inside, half, seed=seed, draws=draws)
     curves["conformal"] = _conformal_curve(calibration.score, test.score)
     path = coverage_figure(curves, len(test.id), out / "photoz_coverage.png")
-    figures.append(Figure(path, "Share of test objects whose redshift lies in the interval."))
+    caption = (
+        "Share of test objects whose redshift lies in the interval. Conformal intervals also have "
+        f"the noise of their {len(calibration.id)} calibration objects."
+    )
+    figures.append(Figure(path, caption))
     numbers["objects"], numbers["calibration_objects"] = map(
         float, (len(test.id), len(calibration.id))
     )
