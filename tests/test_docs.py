@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documentation shows works: commands, data examples, the worked method."""
+
+import argparse
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from astrojax import methods, train
+from astrojax.config import plain
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```python(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    """[(file name or None, code)] of a page's Python blocks."""
+    return [m.groups() for m in FENCE.finditer((ROOT / "docs" / page).read_text())]
+
+
+def commands():
+    """Every command that runs this project, as (page, words)."""
+    found = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(
+            r"\bpython3? (?:-m astrojax|experiments/|benchmarks/|tools/).*", text
+        ):
+            # A command ends where its line of code does: at a closing backtick or another command.
+            words = shlex.split(re.split(r"`| && | \| |  +#", line)[0], comments=True)
+            found.append(pytest.param(words[1:], id=f"{page.stem}: {' '.join(words[1:])}"))
+    return found
+
+
+@pytest.mark.parametrize("words", commands())
+def test_commands_exist_with_their_flags(words):
+    if words[0] == "-m":
+        spec = importlib.util.find_spec(words[1])
+        assert spec, f"there is no module {words[1]}"
+        source, flags = Path(spec.origin), words[2:]
+        if source.name == "__init__.py":
+            source = source.with_name("__main__.py")
+    else:
+        source, flags = ROOT / words[0], words[1:]
+    if words[:2] == ["-m", "astrojax.main"]:
+        check_experiment(flags)
+        return
+    text = "".join(path.read_text() for path in [source, *imported(source)])
+    for flag in flags:
+        name = flag.split("=")[0].removeprefix("--")
+        if flag.startswith("--") and name != "help":  # argparse has the dashes, absl has not
+            assert re.search(rf'"(--)?{name}"', text), f"{source} reads no {flag}"
+
+
+def imported(source):
+    """The files of this project that a file imports from; flags may be declared there."""
+    for module, name in re.findall(r"^ *from ([\w.]+) import (\w+)", source.read_text(), re.M):
+        parts = module.replace(".", "/")
+        for path in (ROOT / parts / name, ROOT / parts, source.parent / parts):
+            if path.with_suffix(".py").is_file():
+                yield path.with_suffix(".py")
+
+
+def check_experiment(flags):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--workdir")
+    known, keys = parser.parse_known_args(flags)
+    path, _, variant = known.config.partition(":")
+    spec = importlib.util.spec_from_file_location("shown", written(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(variant)
+    for key in keys:
+        name, given, _ = key.partition("=")
+        assert given and name.startswith("--config."), f"{key} is not --config.key=value"
+        *parents, last = name.removeprefix("--config.").split(".")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        if isinstance(section, ConfigDict):
+            assert last in section, f"{known.config} has no {name}"
+
+
+def written(path):
+    """The file itself, or, for the worked example, the block of its page in a cache folder."""
+    if (ROOT / path).is_file():
+        return ROOT / path
+    shown = dict(blocks("new_method.md"))
+    assert path in shown, f"there is no {path}"
+    copy = ROOT / ".pytest_cache" / Path(path).name
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_text(shown[path])
+    return copy
+
+
+def test_every_reader_reads_what_its_example_wrote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page, scope = (ROOT / "docs" / "data.md").read_text(), {}
+    for m in FENCE.finditer(page):
+        line = page[: m.start(2)].count("\n")
+        exec(compile("\n" * line + m[2], "docs/data.md", "exec"), scope)  # errors name the line
+
+
+def test_the_worked_method_trains(experiment, open_data, tmp_path, monkeypatch):
+    for name, code in blocks("new_method.md"):
+        path = tmp_path / Path(name).parent.name / Path(name).name
+        path.parent.mkdir()
+        path.write_text(code)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "methods")])
+    scope = {}
+    exec((tmp_path / "experiments" / "barlow_twins.py").read_text(), scope)
+    config = plain(scope["get_config"]())
+    smoke = experiment("lejepa", "smoke")
+    config |= {"data": smoke["data"], "epochs": 10.0, "batch_size": 64}
+    config["method"]["view"]["crop"] = 24
+    config["method"]["backbone"]["width"] = 8
+    job = train.Run(config, open_data(config["data"]), jax.devices()[:1])
+    state, batches = job.initial_state(), job.batches(0)
+    losses = []
+    for _ in range(20):
+        state, logs = job.step(state, next(batches))
+        losses.append(float(logs["loss"]))
+    assert losses[-1] < 0.7 * losses[0]
