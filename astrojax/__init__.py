@@ -6,12 +6,15 @@
 
 from typing import Any
 
+# The function, and not the package of the same name, is what `astrojax.export` is.
+from astrojax.export import export as export
+
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "export"):  # on demand: the command line's --help imports nothing heavy
-        from astrojax import bundle
+    if name == "load":  # on demand: the command line's --help imports nothing heavy
+        from astrojax.bundle import load
 
-        return getattr(bundle, name)
+        return load
     raise AttributeError(f"module 'astrojax' has no attribute {name!r}")

@@ -1,37 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model bundle: a folder that holds all a trained model needs, and what its images have to be.
 
-    astrojax.export("runs/pita", "pita-candels")      # model.safetensors, config.json, card.json
+    astrojax.export("runs/pita", "pita-candels")
     model = astrojax.load("pita-candels")
     model.embed(images)                                # [n h w c] in the card's bands and unit
 
-No pickle, and no training config is needed to load it. The card says which bands in which order,
+The folder has `model.safetensors`, `config.json`, `card.json` and `reference.safetensors`; no
+pickle, and no training config is needed to load it. The card says which bands in which order,
 unit and zero point, pixel scale, dereddening, crop and stretch the network was trained on; images
 that do not match it are refused where the mismatch is certain, and warned of where it is likely.
+The reference is a sample of embedded training images: what lies farther from it than all but one
+in a hundred validation images is outside of what the model was trained on.
 """
 
+import hashlib
 import json
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 
+import astrojax
 from astrojax import checkpoint, sharding, train
 from astrojax.config import plain
 from astrojax.data.check import same_data
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data.pipeline import ArraySource, DataInfo, Source, Subset
 from astrojax.errors import UserError
-from astrojax.evaluate.embed import Table, embed
+from astrojax.evaluate.anomaly import knn_distance
+from astrojax.evaluate.embed import Embedder, Table, embed
 from astrojax.evaluate.run import restore
 from astrojax.method import Method, build
 
+FILES = ("model.safetensors", "config.json", "card.json")
+_REFERENCE = "reference.safetensors"
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
+_TRAINING, _VALIDATION = 4096, 2048  # images of the reference, and of those that set its threshold
+_NEIGHBOURS, _PERCENTILE = 10, 99.0
 
 
 def export(workdir: str | Path, folder: str | Path) -> Path:
@@ -51,31 +62,62 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
     if folder.exists():
         raise UserError(f"{folder} exists already; give another folder, or remove it")
     checkpoint.newest(workdir)
-    job = train.Run(config)
+    # One device is enough, and the run's batch need not fit those that are here.
+    job = train.Run(config | {"fsdp": 1}, devices=jax.local_devices()[:1])
     method = job.method_at(restore(job, workdir))
+    card = card_of(job.sources["train"], config, method)
+    card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
+    reference, card["outside"] = _reference(job, method)
     temporary = folder.with_name(f".{folder.name}.tmp")
     temporary.mkdir(parents=True, exist_ok=True)
     save_file(_arrays(method), temporary / "model.safetensors")
+    save_file({"embedding": reference}, temporary / _REFERENCE)
     checkpoint.write_json(temporary / "config.json", {"method": config["method"]})
-    card = card_of(job.sources["train"], config)
     checkpoint.write_json(temporary / "card.json", card)
     os.replace(temporary, folder)
     return folder
 
 
-def card_of(source: Any, config: dict[str, Any]) -> dict[str, Any]:
+def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
     """The preprocessing card of a training set: a JSON object."""
     rows = np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int)
     pixels = np.stack([source[int(i)]["image"] for i in rows]).astype(np.float64)
-    section = config["method"]
+    text = json.dumps(config, sort_keys=True)
     return {
         "data": source.info.to_json(),
         "dereddened": bool(config["data"].get("deredden", False)),
-        "crop": section.get("view", {}).get("crop"),
-        "stretch": section.get("stretch"),
+        # What a network sees of images that it resamples first is not a number of pixels.
+        "crop": None if getattr(method, "resize", None) else getattr(method, "crop", None),
+        "stretch": config["method"].get("stretch"),
         "pixel_spread": [float(s) for s in pixels.std(axis=(0, 1, 2))],
         "trained_on": f"{len(source)} images of data.name={config['data']['name']!r}",
+        "config_hash": hashlib.sha256(text.encode()).hexdigest()[:12],
     }
+
+
+def checkpoint_name(workdir: str | Path) -> str:
+    """The checkpoint that a bundle is made of, e.g. "best/1200"."""
+    return "/".join(checkpoint.newest(Path(workdir)).parts[-2:])
+
+
+def _reference(job: train.Run, method: Method) -> tuple[np.ndarray, dict[str, float]]:
+    """Embeddings of training images, and the distance beyond which an image is unlike them."""
+    train, validation = job.sources["train"], job.sources.get("validation", ())
+    apply = Embedder(method, mesh=job.mesh, batch_size=256, predictions=False)
+
+    def embedded(source: Source, limit: int) -> np.ndarray:
+        rows = np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
+        batches = apply(Subset(source, rows), threads=job.settings.threads)
+        return np.concatenate([batch[""] for batch in batches]).astype(np.float32)
+
+    reference = embedded(train, _TRAINING)
+    if len(validation):
+        held_out = embedded(validation, _VALIDATION)
+    else:  # every fourth training image stands for images that were not trained on
+        held_out, reference = reference[::4], np.delete(reference, np.s_[::4], axis=0)
+    k = min(_NEIGHBOURS, len(reference))
+    threshold = np.percentile(knn_distance(reference, held_out, k=k), _PERCENTILE)
+    return reference, {"k": k, "percentile": _PERCENTILE, "threshold": float(threshold)}
 
 
 class Model:
@@ -85,10 +127,14 @@ class Model:
         method: The method; its `embed` and `predict` take raw images.
         card: What the images have to be.
         info: The card's data description.
+        reference: Embeddings of training images [m d]; None in a bundle of an older version.
+        hash: Twelve hex digits of the bundle's files.
     """
 
-    def __init__(self, method: Method, card: dict[str, Any]):
-        self.method, self.card = method, card
+    def __init__(
+        self, method: Method, card: dict[str, Any], reference: np.ndarray | None, hash: str
+    ):
+        self.method, self.card, self.reference, self.hash = method, card, reference, hash
         self.info = DataInfo.from_json(card["data"])
 
     def embed(
@@ -117,6 +163,22 @@ class Model:
         source = ArraySource({"image": images}, self.info)
         mesh = sharding.make_mesh(fsdp=1)
         return embed(self.method, source, batch_size=256, threads=0, mesh=mesh)
+
+    def distance(self, embedding: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Mean distance to the nearest embedded training images, in their standard deviations.
+
+        NaN for embeddings that are not finite.
+        """
+        found = np.full(len(embedding), np.nan)
+        finite = np.isfinite(embedding).all(axis=1)
+        if finite.any():
+            k = self.card["outside"]["k"]
+            found[finite] = knn_distance(self.reference, embedding[finite], k=k)
+        return found
+
+    def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Whether distances are beyond those of 99% of the validation images."""
+        return distance > self.card["outside"]["threshold"]
 
     def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
         """Refuses images that contradict the card, and warns of those that look like it.
@@ -163,7 +225,7 @@ def load(folder: str | Path) -> Model:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    for name in ("model.safetensors", "config.json", "card.json"):
+    for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
@@ -180,7 +242,11 @@ def load(folder: str | Path) -> Model:
     if saved:
         raise UserError(f"{folder}: the config has no place for {', '.join(sorted(saved))}")
     nnx.update(method, state)
-    return Model(method, card)
+    reference, present = None, [folder / name for name in (*FILES, _REFERENCE)]
+    if present[-1].is_file():
+        reference = load_file(present[-1])["embedding"]
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in present if p.is_file()))
+    return Model(method, card, reference, digest.hexdigest()[:12])
 
 
 def _arrays(method: Method) -> dict[str, np.ndarray]:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns of a science table: a name, values, a unit and a sentence that says what they are."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from astrojax.data.pipeline import DataInfo
+from astrojax.inference import flags
+
+_UNITS = {
+    "ra": "deg", "dec": "deg", "ebv": "mag", "magnitude": "mag", "magnitude_error": "mag",
+    "color": "mag", "size": "arcsec", "theta_E": "arcsec", "theta_e": "arcsec",
+    "center_x": "arcsec", "center_y": "arcsec",
+}  # fmt: skip
+_FLUXES = {"microjansky": "uJy", "nanomaggies": "nmgy", "counts": "ct", "electrons": "electron",
+           "electrons/s": "electron / s"}  # fmt: skip
+_MEANING = {
+    "id": "object identifier",
+    "embedding": "representation of the image",
+    "training_distance": "mean distance to the nearest embedded training images, in their "
+    "standard deviations",
+    "predicted_redshift": "redshift",
+    "predicted_redshift_sigma": "standard deviation of the redshift's predicted density",
+    "predicted_redshift_weights": "weights of the Gaussians of the redshift's predicted density",
+    "predicted_redshift_means": "means of the Gaussians of the redshift's predicted density",
+    "predicted_redshift_sigmas": "sigmas of the Gaussians of the redshift's predicted density",
+    "predicted_label": "index of the most probable class; -1 for none",
+    "predicted_class": "most probable class",
+    "predicted_class_probability": "probability of each class",
+    "predicted_cluster": "index of the most probable cluster; -1 for none",
+    "predicted_anomaly_score": "how badly hidden patches are predicted",
+    **flags.MEANING,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One column.
+
+    Attributes:
+        name: Its name.
+        values: Its values, [n] or [n k].
+        unit: In the notation of FITS and astropy; "" for a number without a unit.
+        meaning: What it is.
+    """
+
+    name: str
+    values: np.ndarray
+    unit: str = ""
+    meaning: str = ""
+
+
+def of_data(columns: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
+    """Entries of the data set, one column for each band of fluxes and magnitudes."""
+    found = []
+    for name, values in columns.items():
+        for part, piece in _parts(name, values, info.catalogue_bands or info.bands):
+            found.append(Field(part, piece, _unit(name, info), _MEANING.get(name, "of the data")))
+    return found
+
+
+def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
+    """What heads say, under `predicted_*`; classes and bands are columns of their own.
+
+    Args:
+        predictions: What `Method.predict` gives, {name: [n] or [n k]}.
+        info: What the model was trained on: its bands and classes.
+    """
+    found = []
+    for name, values in predictions.items():
+        key = f"predicted_{name}"
+        meaning = _MEANING.get(key, "prediction")
+        classes = info.classes if "cluster" not in predictions else None
+        if name == "class_probability" and classes and values.shape[1] == len(classes):
+            found += [
+                Field(f"{key}_{_plain(c)}", values[:, i], "", f"probability of class {c}")
+                for i, c in enumerate(classes)
+            ]
+            continue
+        for part, piece in _parts(name, values, info.catalogue_bands or info.bands):
+            found.append(Field(f"predicted_{part}", piece, _unit(name, info), meaning))
+        if name == "label" and classes:
+            names = np.array([*classes, ""])
+            found.append(Field("predicted_class", names[values], "", _MEANING["predicted_class"]))
+    return found
+
+
+def of_flags(flagged: Mapping[str, np.ndarray]) -> list[Field]:
+    """Flags [n]."""
+    return [Field(name, values, "", flags.MEANING[name]) for name, values in flagged.items()]
+
+
+def plain(name: str, values: np.ndarray) -> Field:
+    """A column with no unit whose meaning is known."""
+    return Field(name, values, "", _MEANING[name])
+
+
+def without_values(predictions: Mapping[str, np.ndarray], rows: Any) -> dict[str, np.ndarray]:
+    """Results in which some rows are empty: NaN, or -1 for indices."""
+    found = {}
+    for name, values in predictions.items():
+        found[name] = values.copy()
+        found[name][rows] = np.nan if values.dtype.kind == "f" else -1
+    return found
+
+
+def _parts(name: str, values: np.ndarray, bands: tuple[str, ...]) -> list[tuple[str, np.ndarray]]:
+    by_band = values.ndim == 2 and values.shape[1] == len(bands) and len(bands) > 1
+    if by_band and name in ("magnitude", "magnitude_error", "flux"):
+        return [(f"{name}_{_plain(b)}", values[:, i]) for i, b in enumerate(bands)]
+    return [(name, values[:, 0] if values.shape[1:] == (1,) else values)]
+
+
+def _unit(name: str, info: DataInfo) -> str:
+    return _FLUXES.get(info.unit, "") if name == "flux" else _UNITS.get(name, "")
+
+
+def _plain(name: str) -> str:
+    """A name that a column name may contain in every format."""
+    return "".join(c if c.isalnum() else "_" for c in name)

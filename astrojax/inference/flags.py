@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects whose images are not what they should be: kept, flagged, and without predictions."""
+
+import logging
+import threading
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from astrojax.data import check
+from astrojax.data.pipeline import Source
+from astrojax.errors import UserError
+
+BAD_PIXELS, EDGE, UNREADABLE, OUTSIDE = (
+    "flag_bad_pixels",
+    "flag_edge",
+    "flag_unreadable",
+    "flag_outside",
+)
+SEEN = (BAD_PIXELS, EDGE, UNREADABLE)  # told by the image alone
+MEANING = {
+    BAD_PIXELS: "NaN or infinite pixels in the part of the image that the network sees",
+    EDGE: "a border row or column of that part is constant: the image ends there",
+    UNREADABLE: "the image is damaged, of another size, or its bands do not fit together",
+    OUTSIDE: "farther from the training images than 99% of the validation images",
+}
+_TOLD = 5  # unreadable objects that are named
+
+
+class Inspected:
+    """A source whose examples carry the flags `SEEN` and have finite pixels.
+
+    A pixel that is not finite becomes zero; an image that cannot be read becomes zeros.
+
+    Args:
+        source: The images.
+        crop: Side of the central square that the network sees, or None for all.
+        names: Other entries that the network needs.
+
+    Raises:
+        UserError: None of the first images can be read.
+    """
+
+    def __init__(self, source: Source, *, crop: int | None, names: tuple[str, ...]):
+        self.source, self.info, self.crop, self.names = source, source.info, crop, names
+        self._lock, self.unreadable = threading.Lock(), 0
+        example = first_readable(source)
+        for name in names:
+            check.key(name, example, "the model needs a column that is not there: the data")
+        # A blank example, in the shapes and types of the others.
+        self.like = {name: np.zeros_like(example[name]) for name in ("image", *names)}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            example = self.source[index]
+            image = np.asarray(example["image"])
+            self._same_shape(image, index)
+        except (UserError, OSError) as error:
+            self._tell(error)
+            return {**self.like, BAD_PIXELS: False, EDGE: False, UNREADABLE: True}
+        seen = central(image, self.crop)
+        bad = bool(check.count_bad(seen))
+        if check.count_bad(image):
+            image = np.where(np.isfinite(image), image, np.zeros((), image.dtype))
+        found = {"image": image, **{name: example[name] for name in self.names}}
+        return {**found, BAD_PIXELS: bad, EDGE: ends_inside(seen), UNREADABLE: False}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...]."""
+        return self.source.column(name)
+
+    def _same_shape(self, image: np.ndarray, index: int) -> None:
+        wanted = self.like["image"]
+        if image.shape != wanted.shape or image.dtype != wanted.dtype:
+            raise UserError(
+                f"image {index} is {image.dtype} {image.shape}, others {wanted.dtype} "
+                f"{wanted.shape}"
+            )
+
+    def _tell(self, error: Exception) -> None:
+        with self._lock:
+            self.unreadable += 1
+            if self.unreadable <= _TOLD:
+                more = " (no more are named)" if self.unreadable == _TOLD else ""
+                logging.warning("%s: %s%s", UNREADABLE, error, more)
+
+
+def first_readable(source: Source) -> dict[str, Any]:
+    """The first example that can be read.
+
+    Raises:
+        UserError: None of the first 64 can.
+    """
+    message = ""
+    for index in range(min(len(source), check.SAMPLE)):
+        try:
+            return source[index]
+        except (UserError, OSError) as error:
+            message = str(error)
+    raise UserError(f"none of the first images can be read: {message}")
+
+
+def central(image: Shaped[np.ndarray, "h w c"], crop: int | None) -> Shaped[np.ndarray, "s t c"]:
+    """The central square that a network with this crop sees; the whole image if it is None."""
+    if crop is None:
+        return image
+    top, left = (image.shape[0] - crop) // 2, (image.shape[1] - crop) // 2
+    return image[top : top + crop, left : left + crop]
+
+
+def ends_inside(image: Shaped[np.ndarray, "h w c"]) -> bool:
+    """Whether a border row or column is constant, as where a stamp reaches beyond its survey.
+
+    In any band for fluxes, whose sky is noisy; in all bands for 8-bit pictures, whose dark sky
+    may well be one number in one of them.
+    """
+    borders = (image[0], image[-1], image[:, 0], image[:, -1])
+    constant: list[Bool[np.ndarray, " c"]] = [(b == b[:1]).all(axis=0) for b in borders]
+    every = image.dtype == np.uint8
+    return any(bool(line.all() if every else line.any()) for line in constant)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of a command: a bundle, or a run, of which a bundle is made at first use."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from astrojax import bundle, checkpoint
+from astrojax.errors import UserError
+from astrojax.method import Method
+
+FOLDER = "bundle"  # in a run's folder
+
+
+def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
+    """The model in a bundle, or that of a run's best or newest checkpoint.
+
+    A run's bundle is kept in `<run>/bundle`, and made again when the run has another checkpoint;
+    for that, and only for that, the run's training data are opened.
+
+    Args:
+        workdir: A run, or None.
+        folder: A bundle, or None.
+
+    Raises:
+        UserError: Neither or both are given, or there is no such model.
+    """
+    if (workdir is None) == (folder is None):
+        raise UserError("say which model: --workdir RUN or --model BUNDLE, one of the two")
+    if folder is not None:
+        return bundle.load(folder)
+    run = Path(workdir)
+    checkpoint.read_config(run)
+    kept = run / FOLDER
+    if kept.exists() and _checkpoint(kept) != bundle.checkpoint_name(run):
+        shutil.rmtree(kept)
+    if not kept.exists():
+        logging.info("making %s of %s", kept, bundle.checkpoint_name(run))
+        bundle.export(run, kept)
+    return bundle.load(kept)
+
+
+def _checkpoint(folder: Path) -> str | None:
+    card = folder / "card.json"
+    return json.loads(card.read_text(encoding="utf-8")).get("checkpoint") if card.exists() else None
+
+
+def check_heads(model: bundle.Model) -> None:
+    """Raises `UserError` if a model has no heads, and so predicts nothing."""
+    if type(model.method).predict is Method.predict:
+        raise UserError(
+            f"{type(model.method).__name__} has no heads, so it predicts nothing: embed the images "
+            "with python -m astrojax.embed"
+        )

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model applied to a data set of any length: batches in, a table of results out.
+
+Memory holds a few batches and one part of the table, whatever the number of objects; beside them
+the data set's own columns, such as ids.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import astrojax
+from astrojax import sharding
+from astrojax.bundle import Model
+from astrojax.data.pipeline import Source, Subset
+from astrojax.errors import UserError
+from astrojax.evaluate.embed import Embedder
+from astrojax.inference import fields, flags, tables
+from astrojax.inference.door import Opened
+from astrojax.inference.flags import Inspected
+from astrojax.inference.parts import Parts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a table is to hold, and how it is made.
+
+    Attributes:
+        embedding: Whether it has the embeddings.
+        predictions: Whether it has what the heads say.
+        bad_pixels: "null" leaves results of images with such pixels empty; "zero" sets the pixels
+            to zero, as `data.bad_pixels = "mask"` does in training. Both flag the object.
+        batch_size: Images at a time on all devices.
+        threads: Threads that read images.
+        chunk: Objects in a part, which is what a command that was killed may lose.
+    """
+
+    embedding: bool
+    predictions: bool
+    bad_pixels: str
+    batch_size: int
+    threads: int
+    chunk: int
+
+
+def run(
+    model: Model, opened: Opened, out: Path, wanted: Wanted, *, command: str, overwrite: bool
+) -> Path:
+    """Makes the table, or goes on where an earlier start of the same command was stopped.
+
+    Args:
+        model: The model, whose card was compared with the data (`door.compare`).
+        opened: The data.
+        out: The table; see `tables.check_output`.
+        wanted: What it holds.
+        command: The command line, for the table's metadata.
+        overwrite: Whether unfinished parts of another table of this name are removed.
+
+    Raises:
+        UserError: The model has no heads and nothing but predictions is wanted, no image of a
+            whole part can be read, or the table cannot be written.
+    """
+    columns = {name: np.asarray(opened.source.column(name)) for name in opened.names}
+    columns.setdefault("id", np.arange(len(opened.source)))
+    identity = _identity(model, opened, wanted, columns["id"])
+    parts = Parts(out, identity, restart=overwrite)
+    total, begun = len(opened.source), parts.rows
+    if begun:
+        logging.info("%s: going on after %d of %d objects", out, begun, total)
+    if begun < total:
+        rest = Subset(opened.source, np.arange(begun, total))
+        with Progress(total, begun) as progress:
+            for batch in _parts(model, rest, wanted):
+                rows = slice(parts.rows, parts.rows + len(batch[""]))
+                beside = {name: values[rows] for name, values in columns.items()}
+                parts.add(_fields(model, opened, wanted, beside, batch))
+                progress.at(parts.rows)
+    tables.write(parts.files(), out, _provenance(model, opened, total, command))
+    parts.remove()
+    return out
+
+
+def _parts(model: Model, source: Source, wanted: Wanted) -> Iterator[dict[str, np.ndarray]]:
+    """Results of `wanted.chunk` objects at a time."""
+    mesh = sharding.make_mesh(fsdp=1)
+    apply = Embedder(
+        model.method, mesh=mesh, batch_size=min(wanted.batch_size, len(source)),
+        predictions=wanted.predictions,
+    )  # fmt: skip
+    names = tuple(name for name in model.method.inputs if name != "image")
+    inspected = Inspected(source, crop=model.card["crop"], names=names)
+    held: list[dict[str, np.ndarray]] = []
+    count = 0
+    for batch in apply(inspected, threads=wanted.threads, beside=flags.SEEN):
+        held.append(batch)
+        count += len(batch[""])
+        if count >= wanted.chunk:
+            yield _joined(held)
+            held, count = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    whole = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+    if len(whole[""]) > 1 and whole[flags.UNREADABLE].all():
+        raise UserError(
+            f"not one of {len(whole[''])} images in a row could be read: mend the data and give "
+            "the same command again; what was finished is kept"
+        )
+    return whole
+
+
+def _fields(
+    model: Model,
+    opened: Opened,
+    wanted: Wanted,
+    columns: Mapping[str, np.ndarray],
+    results: Mapping[str, np.ndarray],
+) -> list[fields.Field]:
+    """The columns of one part, in the order they have in the table."""
+    seen = {name: results[name] for name in flags.SEEN}
+    empty = seen[flags.UNREADABLE].copy()
+    if wanted.bad_pixels == "null":
+        empty |= seen[flags.BAD_PIXELS]
+    found = fields.without_values(
+        {k: v for k, v in results.items() if k not in flags.SEEN}, np.flatnonzero(empty)
+    )
+    embedding = np.asarray(found.pop(""), np.float32)
+    made = [fields.plain("id", columns["id"])]
+    made += fields.of_data({k: v for k, v in columns.items() if k != "id"}, opened.source.info)
+    made += fields.of_predictions(found, model.info)
+    if model.reference is not None:
+        distance = model.distance(embedding)
+        seen[flags.OUTSIDE] = model.outside(distance)
+        made.append(fields.plain("training_distance", distance.astype(np.float32)))
+    made += fields.of_flags(seen)
+    return [*made, fields.plain("embedding", embedding)] if wanted.embedding else made
+
+
+def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> dict[str, Any]:
+    """What the rows of a table depend on."""
+    contents = dataclasses.asdict(wanted)
+    for name in ("batch_size", "threads", "chunk"):  # how it is made, not what
+        del contents[name]
+    digest = hashlib.sha256(ids.tobytes() if ids.dtype.kind != "O" else str(ids.tolist()).encode())
+    return {
+        "astrojax version": astrojax.__version__,
+        "model": model.hash,
+        "data": json.dumps([opened.section, opened.split], sort_keys=True),
+        "object ids": digest.hexdigest()[:12],
+        "contents": contents,
+    }
+
+
+def _provenance(model: Model, opened: Opened, total: int, command: str) -> dict[str, str | int]:
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "model": model.card.get("trained_on", ""),
+        "model_hash": model.hash,
+        "config_hash": model.card.get("config_hash", ""),
+        "checkpoint": model.card.get("checkpoint", ""),
+        "astrojax": astrojax.__version__,
+        "command": command,
+        "date": now.isoformat(timespec="seconds"),
+        "objects": total,
+        "data": opened.text,
+        "data_section": json.dumps(opened.section),
+        "data_split": opened.split,
+    }
+
+
+class Progress:
+    """How far a command is: a bar in a terminal, log lines elsewhere.
+
+    Args:
+        total: Objects in all.
+        begun: Objects that an earlier start finished.
+    """
+
+    def __init__(self, total: int, begun: int):
+        import time
+
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self.total, self.begun, self.clock = total, begun, time.monotonic
+        self.start = self.told = self.clock()
+        console = Console(stderr=True)
+        columns = (*Bars.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Bars(*columns, console=console) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        if self.bars:
+            self.bars.start()
+            self.task = self.bars.add_task("objects", total=self.total, completed=self.begun)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def at(self, done: int) -> None:
+        """Tells that so many objects are finished; log lines come every ten seconds at most."""
+        now = self.clock()
+        if self.bars:
+            self.bars.update(self.task, completed=done)
+        elif now - self.told > 10 or done == self.total:
+            rate = (done - self.begun) / max(now - self.start, 1e-9)
+            logging.info("%d of %d objects, %.0f a second, %.1f min left", done, self.total, rate,
+                         (self.total - done) / rate / 60)  # fmt: skip
+            self.told = now
