@@ -3,11 +3,14 @@
 
 Shards are memory-mapped and read one row group at a time; the newest stay in memory, up to half a
 gigabyte. Rows drawn at random from larger files cost a whole row group each (measured: 60 stamps a
-second instead of thousands), so convert those with `astrojax.data.tfds`. Encoded images are bytes,
-or the {bytes, path} records of Hugging Face `datasets`.
+second instead of thousands), so convert those with `astrojax.data.tfds`.
+
+Hugging Face `datasets` on local Parquet are read as they are, without that library: a folder as the
+hub has it, images as {bytes, path} records or nested arrays, class names from the schema.
 """
 
 import glob
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -20,6 +23,7 @@ from jaxtyping import Shaped
 from astrojax.data import check, images
 from astrojax.data.columns import encode_labels, read, standardise
 from astrojax.data.pipeline import Source
+from astrojax.data.split import NAMES
 from astrojax.errors import UserError
 
 CACHE_BYTES = 512 << 20  # row groups kept in memory, per process
@@ -43,13 +47,16 @@ def load(
     """Opens Parquet shards.
 
     Args:
-        path: A file or glob to divide, or {"train": ..., "validation": ..., "test": ...}.
+        path: A file or glob to divide, {"train": ..., "validation": ..., "test": ...}, or a folder
+            whose files, or those in its `data`, are named as on the hub: train-00000-of-00002.
         columns: {standard name: column}; "image" is needed. See `astrojax.data.columns`.
-        shape: Shape of a flattened image, in the order of `layout`; None for encoded images.
+        shape: Shape of a flattened or nested image, in the order of `layout`; None for encoded
+            images.
         layout: "nchw" or "nhwc".
         label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
             None for all labels.
-        classes: Names of the integer labels, or None where there are none.
+        classes: Names of the integer labels; None for those in the schema that Hugging Face writes,
+            if there are any.
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.describe`.
         crop: Side of the central square to cut, or None.
@@ -73,16 +80,49 @@ def load(
         clean = standardise(
             found, sentinels=sentinels, where=where, extinction=info.get("extinction")
         )
-        if classes is not None and "label" in clean:
+        named = class_names(files[0], names.get("label")) if classes is None else classes
+        if named is not None and "label" in clean:
             clean["label"], _, _ = encode_labels(
-                clean["label"], names=classes, classes=None, others="error", where=where
+                clean["label"], names=named, classes=None, others="error", where=where
             )
         return images.open_source(
-            stamps, clean, info=info, where=where, classes=classes, crop=crop, resize=resize,
+            stamps, clean, info=info, where=where, classes=named, crop=crop, resize=resize,
             bad_pixels=bad_pixels,
         )  # fmt: skip
 
-    return images.thin_training(images.split_paths(open_one, path, split))
+    paths = hub_splits(path) if isinstance(path, str) and os.path.isdir(path) else path
+    return images.thin_training(images.split_paths(open_one, paths, split))
+
+
+def hub_splits(folder: str) -> dict[str, str]:
+    """{split: glob of its shards} of a folder in the layout of the Hugging Face hub.
+
+    Raises:
+        UserError: No file in it is named after a split.
+    """
+    patterns = (
+        {name: os.path.join(folder, *inner, f"{name}-*.parquet") for name in NAMES}
+        for inner in ((), ("data",))
+    )
+    for pattern in patterns:
+        found = {name: text for name, text in pattern.items() if glob.glob(text)}
+        if found:
+            return found
+    raise UserError(
+        f"folder {folder!r} has no train-*.parquet, validation-*.parquet or test-*.parquet: name "
+        "the files with a glob, or each split with its own"
+    )
+
+
+def class_names(file: Path, column: str | None) -> tuple[str, ...] | None:
+    """Names of the classes in the schema's Hugging Face metadata, or None if it has none."""
+    import pyarrow.parquet as pq
+
+    metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
+    features = json.loads(metadata).get("info", {}).get("features", {})
+    feature = features.get(column)
+    labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    return tuple(feature["names"]) if labelled else None
 
 
 def _shards(path: str) -> list[Path]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
+import json
 import pickle
 
 import numpy as np
@@ -119,3 +120,45 @@ def test_hugging_face_image_records(tmp_path, section, display):
     ]
     with pytest.raises(UserError, match="labels 1 are outside the list of 1 classes"):
         pipeline.load({**wanted, "classes": ("spiral",)})
+
+
+@pytest.fixture
+def hub_folder(tmp_path):
+    """What `datasets` 5 leaves on the hub: shards by split, features in the schema's metadata."""
+    rng = np.random.default_rng(0)
+    features = {
+        "image": {"shape": [2, 4, 4], "dtype": "float32", "_type": "Array3D"},
+        "label": {"names": ["star", "galaxy"], "_type": "ClassLabel"},
+        "objid": {"dtype": "string", "_type": "Value"},
+    }
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    (tmp_path / "data").mkdir()
+    cubes = {}
+    for name, count in (("train", 3), ("test", 2)):
+        cubes[name] = rng.normal(size=(count, 2, 4, 4)).astype(np.float32)
+        columns = {
+            "image": cubes[name].tolist(),
+            "label": np.arange(count) % 2,
+            "objid": [f"{name}{i}" for i in range(count)],
+        }
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        pq.write_table(table, tmp_path / "data" / f"{name}-00000-of-00001.parquet")
+    return tmp_path, cubes
+
+
+def test_a_folder_of_the_hub_gives_splits_nested_arrays_and_class_names(hub_folder, section, info):
+    folder, cubes = hub_folder
+    columns = {"image": "image", "label": "label", "id": "objid"}
+    wanted = section(str(folder), shape=(2, 4, 4), columns=columns, info=info("g", "r"))
+    sources = pipeline.load(wanted)
+    assert set(sources) == {"train", "test"} and sources["test"].info.classes == ("star", "galaxy")
+    np.testing.assert_array_equal(sources["test"][1]["image"], cubes["test"][1].transpose(1, 2, 0))
+    assert sources["train"].column("label").tolist() == [0, 1, 0]
+    assert sources["train"][2]["id"] == "train2"
+    renamed = pipeline.load(wanted | {"classes": ("point", "extended")})
+    assert renamed["train"].info.classes == ("point", "extended")
+
+
+def test_a_folder_without_splits_is_named(tmp_path, section):
+    with pytest.raises(UserError, match=r"has no train-\*.parquet"):
+        pipeline.load(section(str(tmp_path)))
