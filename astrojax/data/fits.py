@@ -241,17 +241,19 @@ def _describe(
 ) -> dict[str, Any]:
     """The config's `info` with the unit and the pixel scale that the headers give."""
     headers = [h for i in images.readable(stamps, bad_pixels) for h in stamps.planes(i)[1]]
-    found = {str(h["BUNIT"]).strip() for h in headers if str(h.get("BUNIT", "")).strip()}
+    found = {str(h.get("BUNIT", "")).strip() for h in headers}
     units = {BUNITS.get(u.lower().replace(" ", "")) for u in found}
     if info.get("unit") == "header":
         if len(units) != 1 or None in units:
             raise UserError(
-                f"the FITS headers give {' and '.join(found) or 'no'} BUNIT: "
+                f"the FITS headers give {' and '.join(sorted(u or 'no' for u in found))} BUNIT: "
                 f"set data.info.unit to one of {', '.join(UNITS)}"
             )
         info["unit"] = units.pop()
     elif zero_points is None and units - {None, info.get("unit")}:
-        raise UserError(f"data.info.unit is {info.get('unit')}, but BUNIT is {', '.join(found)}")
+        raise UserError(
+            f"data.info.unit is {info.get('unit')}, but BUNIT is {', '.join(found - {''})}"
+        )
     if zero_points is not None and info["unit"] != "microjansky":
         raise UserError("data.zero_points make microjansky of pixels: set data.info.unit to that")
     if info.get("pixel_scale", 0) is None:

@@ -84,6 +84,14 @@ def test_missing_unit_is_asked_for(tmp_path, stamps, section, info):
         pipeline.load(section(folder / "{id}.fits", info=info("g", "r", "i", unit="header")))
 
 
+def test_a_unit_that_some_bands_lack_is_asked_for(tmp_path, stamps, section, info):
+    folder = _write(tmp_path / "cut", stamps, "files", unit="nanomaggy")
+    fits.setval(folder / "obj1_r.fits.gz", "BUNIT", value="")
+    said = section(folder / "{id}_{band}.fits.gz", info=info("g", "r", "i", unit="header"))
+    with pytest.raises(UserError, match="give nanomaggy and no BUNIT: set data.info.unit"):
+        pipeline.load(said)
+
+
 def test_bands_on_different_grids(tmp_path, stamps, section):
     folder = _write(tmp_path / "cut", stamps, "files")
     shifted = header(ra=150.0 + 0.5 / 3600)
