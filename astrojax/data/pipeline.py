@@ -260,8 +260,9 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     """Opens the data set that the config section names: {"train", "validation", "test"}.
 
     Args:
-        section: `name` is a module of `astrojax.data`. Seven keys hold for every kind of data:
-            `fetch` says where the file is to be had if `path` is not there,
+        section: `name` is a module of `astrojax.data`. Eight keys hold for every kind of data:
+            `fetch` says where the file is to be had if `path` is not there, `convert` is a unit to
+            bring pixels and fluxes to (see `units.Converted`),
             `exclude` has the keys of `exclude.apply`, `deredden` wraps its splits in
             `Dereddened`, `composite` has the keys of `composite.Composite`, `hold` keeps the
             images in memory, `labels` has the keys of `thin_labels`, and `oversample`, which
@@ -282,12 +283,17 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     path = section.get("path")
     if section.get("fetch") and isinstance(path, str) and not glob.glob(path):
         raise UserError(f"there is no {path!r}: {section['fetch']}")
-    common = ("fetch", "oversample", "exclude", "deredden", "composite", "hold", "labels")
+    common = ("fetch", "convert", "oversample", "exclude", "deredden", "composite", "hold",
+              "labels")  # fmt: skip
     sources = call(loader, {k: v for k, v in section.items() if k not in common}, path="data")
     if section.get("exclude"):
         from astrojax.data.exclude import apply
 
         sources = call(apply, section["exclude"], path="data.exclude", sources=sources)
+    if section.get("convert"):
+        from astrojax.data.units import Converted
+
+        sources = {k: Converted(source, section["convert"]) for k, source in sources.items()}
     deredden = bool(section.get("deredden"))
     if deredden:
         sources = {split: Dereddened(source) for split, source in sources.items()}

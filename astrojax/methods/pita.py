@@ -19,9 +19,6 @@ Their views share one flip, rotation and offset within a batch; here every galax
 
 With `redshift_components` the redshift head gives a density instead of a number, a mixture of
 Gaussians, and the redshift term is its mean negative log-likelihood.
-
-With `redshift_components` the redshift head gives a density instead of a number, a mixture of
-Gaussians, and the redshift term is its negative log-likelihood.
 """
 
 import jax.numpy as jnp
