@@ -11,7 +11,7 @@ import html
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
-from astrojax.data.pipeline import DataInfo, Source
+from astrojax.data.pipeline import Source
 from astrojax.evaluate import columns, plots
 from astrojax.evaluate.projection import choose, project
 from astrojax.evaluate.report import Link, Section
 
+CLASSES = 40  # more names than this are no classes
 PER_ROW = 32  # thumbnails along a side of a sheet
 _REFERENCE = 256  # stamps that set the display scaling of all
 
@@ -31,10 +32,8 @@ _REFERENCE = 256  # stamps that set the display scaling of all
 def page(
     ids: Iterable[Any],
     points: Float[np.ndarray, "n 2"],
-    values: Mapping[str, Float[np.ndarray, " n"]],
+    values: Mapping[str, Shaped[np.ndarray, " n"]],
     *,
-    label: Int[np.ndarray, " n"] | None = None,
-    names: Sequence[str] = (),
     pictures: UInt8[np.ndarray, "n h h 3"] | None = None,
     axes_name: str = "",
     title: str = "astrojax explorer",
@@ -44,9 +43,9 @@ def page(
     Args:
         ids: Object ids, any type; shown as text.
         points: The plane.
-        values: Scalars to colour by and to show, NaN where unknown.
-        label: Classes, -1 for none.
-        names: Names of the classes.
+        values: What to colour by and to show: numbers, NaN where unknown, or names of classes, ""
+            where unknown. Columns without a value are left out, and names where they are more than
+            `CLASSES`.
         pictures: A thumbnail of each object, first row on top.
         axes_name: What the plane is, e.g. "UMAP".
         title: Heading of the page.
@@ -55,19 +54,15 @@ def page(
     from matplotlib.colors import to_hex
 
     points = points - points.mean(axis=0)  # so that single precision is enough
-    shown = [_scalar(name, column) for name, column in values.items()]
-    if label is not None:
-        known = np.where(label < 0, np.nan, label)
-        shown.insert(0, {"name": "label", "label": "class", "names": list(names)})
-        shown[0]["values"] = _base64(known)
     side, per_row, sheets = 0, 1, []
     if pictures is not None:
         side, per_row, sheets = pictures.shape[1], *_sheets(pictures)
+    made = (_column(name, values[name]) for name in sorted(values, key=_rank))
     data = {
         "ids": [str(i) for i in ids],
         "x": _base64(points[:, 0]),
         "y": _base64(points[:, 1]),
-        "columns": shown,
+        "columns": [column for column in made if column],
         "side": side,
         "per_row": per_row,
         "sheets": sheets,
@@ -107,45 +102,6 @@ def thumbnails(
     return np.concatenate(parts)
 
 
-def write(
-    path: Path,
-    table: Any,
-    points: Float[np.ndarray, "n 2"],
-    rows: Int[np.ndarray, " n"],
-    *,
-    info: DataInfo,
-    source: Source | None,
-    thumbnail: int,
-    axes_name: str,
-) -> Path:
-    """Writes the page of some rows of a table, with thumbnails where there is a source of images.
-
-    Args:
-        path: The HTML file.
-        table: An `embed.Table`.
-        points: The plane of the rows.
-        rows: Rows of the table.
-        info: Bands and class names.
-        source: Where the images are, or None.
-        thumbnail: Pixels along a side of a thumbnail.
-        axes_name: What the plane is.
-    """
-    label = columns.labels(table)
-    values = {k: v[rows] for k, v in columns.scalars(table, info).items() if k != "label"}
-    pictures = None if source is None else thumbnails(table, source, rows, side=thumbnail)
-    text = page(
-        np.asarray(table.id)[rows],
-        points,
-        {k: values[k] for k in sorted(values, key=_rank) if np.isfinite(values[k]).any()},
-        label=None if label is None else label[rows],
-        names=() if label is None else columns.class_names(info, label),
-        pictures=pictures,
-        axes_name=axes_name,
-    )
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -176,10 +132,16 @@ def evaluate(
     points, axes_name = project(
         table.embedding[rows], method=method, perplexity=perplexity, neighbors=neighbors, seed=seed
     )
-    path = write(
-        out / "explorer.html", table, points, rows,
-        info=source.info, source=source, thumbnail=thumbnail, axes_name=axes_name,
-    )  # fmt: skip
+    values = {k: v[rows] for k, v in columns.scalars(table, source.info).items() if k != "label"}
+    label = columns.labels(table)
+    if label is not None:
+        names = np.array([*columns.class_names(source.info, label), ""])
+        values["class"] = names[label[rows]]  # -1, none, is the last
+    path = out / "explorer.html"
+    pictures = thumbnails(table, source, rows, side=thumbnail)
+    ids = np.asarray(table.id)[rows]
+    made = page(ids, points, values, pictures=pictures, axes_name=axes_name)
+    path.write_text(made, encoding="utf-8")
     text = (
         f"{len(rows)} test objects in the plane of {axes_name}: thumbnails under the pointer, "
         "colours by any column, and a lasso that gives ids."
@@ -188,20 +150,26 @@ def evaluate(
 
 
 def _rank(name: str) -> int:
-    """What one wants to see first: predictions, what they are of, magnitudes, the rest."""
-    first = ("predicted_", "redshift", "magnitude_", "color_")
-    uncertain = "error" in name
-    return next((i for i, k in enumerate(first) if name.startswith(k)), 4) + 4 * uncertain
+    """What one wants to see first: classes, predictions, what they are of, the rest, errors."""
+    first = ("class", "predicted_", "redshift", "magnitude_", "color_")
+    found = next((i for i, k in enumerate(first) if name.startswith(k)), len(first))
+    return found + (len(first) + 1) * ("error" in name)
 
 
-def _scalar(name: str, column: np.ndarray) -> dict[str, Any]:
-    """A column of the page; its colours run over the central 96% of the values."""
-    known = column[np.isfinite(column)]
-    low, high = np.percentile(known, (2, 98)) if len(known) else (0.0, 1.0)
-    # A page knows no mathematical typesetting.
-    text = columns.describe(name).replace("$", "")
-    ends = {"low": float(low), "high": float(high)}
-    return {"name": name, "label": text, "values": _base64(column), **ends}
+def _column(name: str, values: np.ndarray) -> dict[str, Any] | None:
+    """A column of the page; the colours of numbers run over the central 96% of them."""
+    label = columns.describe(name).replace("$", "")  # a page knows no mathematical typesetting
+    if values.dtype.kind not in "biuf":
+        names, index = np.unique(values.astype(str), return_inverse=True)
+        if len(names) > CLASSES or not any(names):
+            return None
+        numbers = np.where(names[index] == "", np.nan, index)
+        return {"name": name, "label": label, "values": _base64(numbers), "names": names.tolist()}
+    known = values[np.isfinite(values)].astype(float)
+    if not len(known):
+        return None
+    low, high = np.percentile(known, (2, 98)).tolist()
+    return {"name": name, "label": label, "values": _base64(values), "low": low, "high": high}
 
 
 def _sheets(pictures: np.ndarray) -> tuple[int, list[str]]:

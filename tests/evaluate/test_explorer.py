@@ -195,7 +195,7 @@ def test_lasso_gives_ids_and_a_csv(browser, task):
 def test_colours_zoom_and_search(browser, task):
     browser.open(task[1])
     names = browser.js("[...document.getElementById('colour').options].map((o) => o.value)")
-    assert names[0] == "label" and "magnitude_F160W" in names and "color_F125W_F160W" in names
+    assert names[0] == "class" and "magnitude_F160W" in names and "color_F125W_F160W" in names
     choose = "(s => {s.value = 'redshift'; s.onchange()})(document.getElementById('colour'))"
     browser.js(choose)
     shown = browser.js("document.querySelector('aside').innerText")
