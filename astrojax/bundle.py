@@ -89,10 +89,15 @@ def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str,
         # What a network sees of images that it resamples first is not a number of pixels.
         "crop": None if getattr(method, "resize", None) else getattr(method, "crop", None),
         "stretch": config["method"].get("stretch"),
-        "pixel_spread": [float(s) for s in pixels.std(axis=(0, 1, 2))],
+        "pixel_spread": [float(s) for s in _spread(pixels)],
         "trained_on": f"{len(source)} images of data.name={config['data']['name']!r}",
         "config_hash": hashlib.sha256(text.encode()).hexdigest()[:12],
     }
+
+
+def _spread(images: np.ndarray) -> np.ndarray:
+    """Typical standard deviation of a stamp's pixels, by band; a few bright stars do not count."""
+    return np.median(images.std(axis=(1, 2)), axis=0)
 
 
 def checkpoint_name(workdir: str | Path) -> str:
@@ -203,7 +208,7 @@ class Model:
             )
         if not np.isfinite(images).all():
             raise UserError("the images have NaN or infinite pixels: mask or remove them first")
-        spread = images[:_SAMPLE].std(axis=(0, 1, 2), dtype=np.float64)
+        spread = _spread(images[:_SAMPLE].astype(np.float64))
         for band, here, there in zip(
             self.info.bands, spread, self.card["pixel_spread"], strict=True
         ):

@@ -6,6 +6,7 @@ Mahalanobis distance from its Gaussian (shrunk covariance, Ledoit & Wolf 2004), 
 the method itself gives (`predictions["anomaly_score"]`, e.g. a JEPA's prediction error).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,15 @@ def mahalanobis(
     bank: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "b d"]
 ) -> Float[np.ndarray, " b"]:
     """Distance from the bank's mean in units of its Ledoit-Wolf covariance."""
+    return gaussian(bank)(queries)
+
+
+def gaussian(bank: Float[np.ndarray, "n d"]) -> Callable[[np.ndarray], np.ndarray]:
+    """`mahalanobis` with its covariance fitted once, for queries that come in blocks."""
     from sklearn.covariance import LedoitWolf
 
-    squared = LedoitWolf().fit(bank.astype(np.float64)).mahalanobis(queries.astype(np.float64))
-    return np.sqrt(squared)
+    fitted = LedoitWolf().fit(bank.astype(np.float64))
+    return lambda queries: np.sqrt(fitted.mahalanobis(queries.astype(np.float64)))
 
 
 def detection(

@@ -64,6 +64,17 @@ def add_table(options: argparse.ArgumentParser) -> None:
                        "it is given again (default 8192)")  # fmt: skip
 
 
+def add_listing(options: argparse.ArgumentParser, out: str) -> None:
+    """Where a list of objects of a table goes, and its contact sheet."""
+    add = options.add_argument
+    add("--out", default=out, metavar="FILE.csv",
+        help=f"list to write; the sheet is the same with .png (default {out})")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace list and sheet if they exist")
+    add("--no-sheet", action="store_true", help="write no contact sheet: the images are not needed")
+    add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
+        "the table was made")  # fmt: skip
+
+
 def positive(text: str) -> int:
     """A positive whole number."""
     number = int(text)

@@ -99,7 +99,9 @@ def reopen(section: dict[str, Any], split: str | None, text: str) -> Opened:
     try:
         sources = pipeline.load(plain(section))
     except UserError as error:
-        hint = " (a key of 'data' is given as --set key=value)" if "data." in str(error) else ""
+        hint = ""
+        if "data." in str(error):
+            hint = " (data.KEY and data.info.KEY are given as --set KEY=VALUE)"
         raise UserError(f"{error}{hint}") from None
     if split is None and len(sources) > 1:
         raise UserError(f"{text} has the splits {', '.join(sources)}: choose one with --split")

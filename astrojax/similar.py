@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Objects that look like given ones: nearest neighbours by the cosine of the embeddings.
+
+    python -m astrojax.similar --table galaxies.parquet --id 1237648720 -n 24
+    python -m astrojax.similar --table galaxies.parquet --id A17 B3 --out like_a17.csv
+
+writes a table (query, rank, id, cosine and the scalar columns of the table) and beside it a contact
+sheet, PNG, in which each query stands before its neighbours. The table comes from astrojax.embed,
+or astrojax.predict --with-embedding; it is read in blocks, so it may be larger than memory.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from astrojax.inference import cli
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    options = cli.parser("similar", __doc__)
+    add = options.add_argument
+    add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
+    add("--id", required=True, nargs="+", metavar="ID", help="objects to search for")
+    add("-n", type=cli.positive, default=24, help="neighbours of each (default 24)")
+    cli.add_listing(options, "similar.csv")
+    cli.run(_similar, options, "similar", arguments)
+
+
+def _similar(given: argparse.Namespace, command: str) -> None:
+    from astrojax.evaluate.report import write_csv
+    from astrojax.inference import lookup, sheets, tables
+
+    out = tables.check_new(Path(given.out), overwrite=given.overwrite)
+    png = tables.check_new(out.with_suffix(".png"), overwrite=given.overwrite or given.no_sheet)
+    rows = lookup.Rows(given.table)
+    queries = lookup.find(rows, given.id)
+    opened = None if given.no_sheet else sheets.images_of(rows.path, given.data)
+    index, cosine = lookup.similar(rows, queries, given.n)
+    count = index.shape[1]
+    # Each query stands before its neighbours, with rank 0 and cosine 1.
+    index = np.concatenate([queries[:, None], index], axis=1)
+    cosine = np.concatenate([np.ones((len(queries), 1)), cosine], axis=1)
+    found = rows.take(index.ravel())
+    listed = {
+        "query": np.repeat(found["id"].reshape(index.shape)[:, 0], count + 1),
+        "rank": np.tile(np.arange(count + 1), len(queries)),
+        "id": found.pop("id"),
+        "cosine": cosine.ravel(),
+    }
+    write_csv(out, listed | {k: v for k, v in found.items() if v.ndim == 1})
+    print(f"{out}: {count} neighbours of {', '.join(given.id)}")
+    if opened is not None:
+        captions = [
+            f"query {name}" if rank == 0 else f"{name}\n{likeness:.3f}"
+            for name, rank, likeness in zip(
+                listed["id"], listed["rank"], listed["cosine"], strict=True
+            )
+        ]
+        per_row = count + 1 if len(queries) > 1 else 5
+        sheets.sheet(opened, listed["id"], captions, png, per_row=per_row,
+                     title="Nearest neighbours and their cosine")  # fmt: skip
+        print(f"{png}: contact sheet")
+
+
+if __name__ == "__main__":
+    main()
