@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints by Orbax: save, restore, and the parts of one run that another run starts from."""
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from astrojax import faults, sharding
 from astrojax.config import call
 from astrojax.errors import UserError
 from astrojax.layers import Momentum
@@ -31,7 +33,8 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep: int):
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax narrates every save
+        for narrator in ("absl", "asyncio"):  # of every save, and of every part of a failed one
+            logging.getLogger(narrator).setLevel(logging.CRITICAL)
         self._args = ocp.args
         self.manager = ocp.CheckpointManager(
             folder.absolute(),
@@ -43,12 +46,8 @@ class Checkpoints:
     def save(self, step: int, state: Any, extra: dict[str, Any]) -> None:
         """Begins to write; the arrays are copied first, so training may go on at once."""
         items = {"state": self._args.StandardSave(state), "extra": self._args.JsonSave(extra)}
-        try:
+        with self._writing():
             self.manager.save(step, args=self._args.Composite(**items), force=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write a checkpoint to {self.manager.directory}: {error.strerror or error}"
-            ) from error
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest readable checkpoint as (state, extra), or None if there is none.
@@ -65,16 +64,21 @@ class Checkpoints:
         )
         failures = []
         for step in steps:
+            damage = "another process cannot read it"
             try:
                 found = self.manager.restore(step, args=args)
+            except Exception as error:  # whatever a damaged file makes Orbax raise
+                if sharding.lost_process(error):
+                    raise
+                found, damage = None, str(error).split("\n")[0][:120]
+            if sharding.agree(found is not None):
                 self._set_aside(failures)
                 return found["state"], found["extra"]
-            except Exception as error:  # whatever a damaged file makes Orbax raise
-                failures.append(step)
-                logging.warning(
-                    "checkpoint %s/%d is damaged (%s); trying the one before it",
-                    self.manager.directory, step, str(error).split("\n")[0][:120],
-                )  # fmt: skip
+            failures.append(step)
+            logging.warning(
+                "checkpoint %s/%d is damaged (%s); trying the one before it",
+                self.manager.directory, step, damage,
+            )  # fmt: skip
         if steps:
             raise UserError(
                 f"no checkpoint in {self.manager.directory} can be read for this model; "
@@ -85,20 +89,32 @@ class Checkpoints:
     def _set_aside(self, steps: list[int]) -> None:
         """Moves damaged checkpoints out of the way of the run's next save; deletes nothing."""
         folder = Path(self.manager.directory)
-        for step in steps:
+        for step in steps if sharding.is_main() else ():
             os.rename(folder / str(step), folder.with_name(f"damaged_{folder.name}_{step}"))
-        if steps:
+        if steps and sharding.agree(True):  # none reads the folder before it is in order
             self.manager.reload()
 
     def close(self) -> None:
         """Waits until what was saved is on disk."""
-        try:
+        with self._writing():
             self.manager.wait_until_finished()
-        except OSError as error:
+            self.manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tells what a full or read-only disk makes Orbax (OSError) and TensorStore raise."""
+        folder = self.manager.directory
+        try:
+            with faults.waiting(f"a checkpoint to be written to {folder}"):
+                yield
+        except (OSError, ValueError) as error:
+            if sharding.lost_process(error):
+                raise
+            why = getattr(error, "strerror", None) or str(error).split(": ")[-1].split(" [os")[0]
             raise UserError(
-                f"cannot write a checkpoint to {self.manager.directory}: {error.strerror or error}"
+                f"cannot write a checkpoint to {folder}: {why}; make room there and give the same "
+                "command again, it goes on from the checkpoint before"
             ) from error
-        self.manager.close()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,12 +2,13 @@
 """`python -m astrojax.main --config experiments/pita.py`: trains, evaluates, says where it is."""
 
 import logging
-import sys
+import traceback
 from pathlib import Path
 
 from absl import app, flags
 from ml_collections import config_flags
 
+from astrojax import faults
 from astrojax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -16,6 +17,17 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; runs/<experiment>[_<variant>] if not given"
 )
+_CHECK = flags.DEFINE_bool(
+    "check", False, "Look at data, model, memory and time of one step; train and write nothing"
+)
+_STALL_AFTER = flags.DEFINE_float(
+    "stall_after", 1800.0, "Seconds after which a wait for data or devices ends the run"
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, where several train together; or 'auto'"
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes train together")
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, counted from 0")
 
 
 def main(argv: list[str]) -> None:
@@ -27,16 +39,43 @@ def main(argv: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     for noisy in ("jax", "absl"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    from astrojax import sharding
+
+    sharding.setup()
+    sharding.join(
+        coordinator=_COORDINATOR.value, processes=_PROCESSES.value, process=_PROCESS.value
+    )
+    if not sharding.is_main():
+        logging.getLogger().setLevel(logging.WARNING)
+    faults.watch(_STALL_AFTER.value)
+    try:
+        _run()
+    except Exception as error:
+        if not sharding.several():
+            raise
+        if isinstance(error, UserError):
+            faults.leave(faults.USER_ERROR, str(error))
+        if sharding.lost_process(error):
+            faults.leave_lost(str(error))
+        traceback.print_exc()
+        faults.leave(1, "this process failed, and with it the run")
+
+
+def _run() -> None:
+    """Checks, or trains and evaluates, what the flags say."""
     from astrojax import sharding, train
     from astrojax.config import plain
     from astrojax.evaluate import run as evaluation
 
-    sharding.setup()
     evaluation.check_section(plain(_CONFIG.value.evaluate))
+    if _CHECK.value:
+        from astrojax import preflight
+
+        return preflight.run(_CONFIG.value)
     workdir = Path(_WORKDIR.value or default_workdir())
     if train.run(_CONFIG.value, workdir) or not evaluation.done(workdir):
         evaluation.run(workdir)
-    else:
+    elif sharding.is_main():
         print(f"{workdir} is finished; remove it, or give another --workdir, to train again.")
         print(evaluation.summary(workdir))
 
@@ -77,8 +116,7 @@ def cli() -> None:
     try:
         app.run(main, flags_parser=parse)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        faults.leave(faults.USER_ERROR, str(error))
 
 
 if __name__ == "__main__":

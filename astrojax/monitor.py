@@ -61,8 +61,9 @@ class Monitor:
             self.parts[split] = Subset(source, picked)
         if knn_label is not None:
             self.labels = {k: np.asarray(v.column(knn_label)) for k, v in self.parts.items()}
-        self._forward = jax.jit(self._apply)
-        self._losses = jax.jit(self._apply_loss)
+        whole = sharding.replicated(job.mesh)  # every process sees all, and decides the same
+        self._forward = jax.jit(self._apply, out_shardings=whole)
+        self._losses = jax.jit(self._apply_loss, out_shardings=whole)
 
     def memory(self) -> dict:
         """What has to survive a restart; plain JSON."""
@@ -113,11 +114,15 @@ class Monitor:
         return float(np.mean(np.concatenate(parts), dtype=np.float64))
 
     def _batches(self, split: str, columns: tuple[str, ...]):
-        size = self.job.settings.batch_size
+        s, mesh = self.job.settings, self.job.mesh
         for batch, count in ordered_batches(
-            self.parts[split], columns=columns, batch_size=size, threads=self.job.settings.threads
+            self.parts[split],
+            columns=columns,
+            batch_size=s.batch_size,
+            threads=s.threads,
+            rows=sharding.local_rows(mesh, s.batch_size),
         ):
-            yield sharding.put_batch(self.job.mesh, batch), count
+            yield sharding.put_batch(mesh, batch), count
 
     def _knn(self, embeddings: dict[str, np.ndarray]) -> float:
         from astrojax.evaluate import knn

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices, meshes and shardings: the only file that knows about them.
+"""Devices, processes, meshes and shardings: the only file that knows about them.
 
 The training step is written for one global batch. Its inputs carry a `NamedSharding` over a mesh
 with the axes "data" and "fsdp", and the compiler inserts the collectives. Batches are split over
 both axes; parameters, optimizer state and momentum copies over "fsdp" alone, where it is more
 than 1.
+
+Where several processes run, each reads its own rows of every batch; process 0 alone writes what is
+not a checkpoint. On CPUs their collectives go through Gloo, which JAX brings along.
 """
 
 import os
@@ -14,12 +17,16 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from astrojax.errors import UserError
 
 T = TypeVar("T")
 _LARGE = 2**14  # leaves with fewer elements are cheaper to replicate than to gather
+_COUNTS = ("OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+_DAY = 24 * 60 * 60
 
 
 def setup() -> None:
@@ -31,6 +38,89 @@ def setup() -> None:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(root) / "astrojax" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def join(*, coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Makes this process one of several that train together, before any other use of JAX.
+
+    Under Slurm's `srun`, Open MPI 4's `mpirun` or GKE's TPU jobs nothing has to be said.
+
+    Args:
+        coordinator: "host:port" of process 0; "auto" has JAX ask the cluster, as on Cloud TPU pods
+            outside GKE; None joins only where a launcher started several processes.
+        processes: Their number; None where a launcher's variables say it.
+        process: Which one this is, from 0; None likewise.
+
+    Raises:
+        UserError: The numbers do not fit, or the others did not come within five minutes.
+    """
+    counted = next((os.environ[n] for n in _COUNTS if n in os.environ), None)
+    ranked = next((os.environ[n] for n in _RANKS if n in os.environ), None)
+    if coordinator is None:
+        if processes is not None or process is not None:
+            raise UserError("--processes and --process need --coordinator host:port")
+        srun = "SLURM_STEP_NODELIST" in os.environ or _COUNTS[0] in os.environ
+        pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+        if not (pod or (srun and int(counted or 1) > 1)):
+            return
+    elif coordinator != "auto":
+        processes = int(counted or 0) if processes is None else processes
+        process = int(ranked or 0) if process is None else process
+        if not 0 <= process < processes or ":" not in coordinator:
+            raise UserError(
+                f"--coordinator {coordinator} --processes {processes} --process {process}: give "
+                "host:port of process 0, their number, and which one this is, counted from 0"
+            )
+    try:
+        jax.distributed.initialize(
+            None if coordinator == "auto" else coordinator,
+            processes,
+            process,
+            # Process 0 scores while the others wait for it; a lost one is noticed by its heartbeat.
+            shutdown_timeout_seconds=_DAY,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the processes did not find each other ({str(error).splitlines()[0][:200]}); see "
+            "--coordinator, --processes and --process in docs/clusters.md"
+        ) from error
+
+
+def is_main() -> bool:
+    """Whether this process writes the config, the log and the report."""
+    return jax.process_index() == 0
+
+
+def several() -> bool:
+    """Whether other processes take part in every step."""
+    return jax.process_count() > 1
+
+
+def settle(tree: Any) -> None:
+    """Waits for a step's results where running ahead of the devices is not safe.
+
+    Two processes of two CPU devices each hung in 4 of 4 runs when several steps were in flight,
+    and in none of 4 when each was waited for (JAX 0.10.2): steps that are queued on several
+    devices of a process may reach Gloo in different orders on different processes.
+    """
+    if several() and jax.default_backend() == "cpu":
+        jax.block_until_ready(tree)
+
+
+def asked_to_stop(step: int) -> bool:
+    """Whether any process got SIGTERM and all are to save after this step, the same for all."""
+    return multihost_utils.reached_preemption_sync_point(step)
+
+
+def lost_process(error: BaseException) -> bool:
+    """Whether an error of JAX means that another process has gone."""
+    signs = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat", "barrier")
+    return several() and any(sign in str(error) for sign in signs)
+
+
+def agree(good: bool) -> bool:
+    """Whether something is so for every process; all have to call it."""
+    return not several() or bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
 def make_mesh(*, fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -64,10 +154,25 @@ def check_batch(mesh: Mesh, batch_size: int, examples: int) -> None:
         )
 
 
+def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+    """Which rows of a global batch this process reads, ascending."""
+    pieces = _over_all(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[piece] for piece in pieces]))
+
+
 def put_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    """This process's part of a batch as part of global arrays split over all devices."""
-    sharding = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    """This process's rows of a batch as part of global arrays split over all devices."""
+    sharding = _over_all(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+
+
+def _over_all(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of an array that every device has whole."""
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def state_shardings(mesh: Mesh, abstract: T) -> T:
@@ -86,4 +191,26 @@ def state_shardings(mesh: Mesh, abstract: T) -> T:
 
 def put_state(mesh: Mesh, state: T) -> T:
     """Places a host or single-device state, equal on every process, on the mesh."""
-    return jax.device_put(state, state_shardings(mesh, state))
+    shardings = state_shardings(mesh, state)
+    return (
+        jax.tree.map(_spread, state, shardings) if several() else jax.device_put(state, shardings)
+    )
+
+
+def _spread(x: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """A local array as a global one."""
+    if not x.is_fully_addressable:  # on the mesh already
+        return jax.device_put(x, sharding)
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = _spread(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    host = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: host[index])
+
+
+def for_one_process(mesh: Mesh, tree: T) -> T:
+    """Arrays that this process can compute with alone; all processes have to call it."""
+    if not several():
+        return tree
+    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+    return jax.tree.map(lambda x: x.addressable_data(0), whole)

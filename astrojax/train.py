@@ -22,14 +22,14 @@ import numpy as np
 import optax
 from flax import nnx
 
-from astrojax import checkpoint, metrics, monitor, optim, sharding
+from astrojax import checkpoint, faults, metrics, monitor, optim, sharding
 from astrojax.config import call, check, plain
 from astrojax.data import pipeline
+from astrojax.data.labels import oversample
 from astrojax.errors import UserError
 from astrojax.method import Method, build, find
 
 _FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate")  # not the result
-PREEMPTED = 75  # exit status after SIGTERM: saved, start the same command again (EX_TEMPFAIL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,8 +154,7 @@ class Run:
         again = s.data.get("oversample")
         self.stream = train
         if again:
-            path = "data.oversample"
-            self.stream = call(pipeline.oversample, again, path=path, source=train)
+            self.stream = call(oversample, again, path="data.oversample", source=train)
         self.steps_per_epoch = len(self.stream) / s.batch_size
         self.total_steps = max(round(s.epochs * self.steps_per_epoch), 1)
         self.method = build(s.method, info=train.info, rngs=nnx.Rngs(s.seed))
@@ -175,8 +174,14 @@ class Run:
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
         )
-        self.step = jax.jit(make_step(self.graph, self.tx, self.total_steps), donate_argnums=0)
         self._initial = (params, rest)
+        # Outputs stay where a restored state would be put, so that resuming gives the same bits.
+        shardings = jax.tree.map(lambda x: x.sharding, self.abstract_state())
+        self.step = jax.jit(
+            make_step(self.graph, self.tx, self.total_steps),
+            donate_argnums=0,
+            out_shardings=(shardings, sharding.replicated(self.mesh)),
+        )
 
     def initial_state(self) -> TrainState:
         """The state before the first step, on the mesh."""
@@ -213,8 +218,7 @@ class Run:
             seed=self.settings.seed,
             start=start,
             threads=self.settings.threads,
-            part=jax.process_index(),
-            of=jax.process_count(),
+            rows=sharding.local_rows(self.mesh, self.settings.batch_size),
         )
         return pipeline.prefetch(local, lambda batch: sharding.put_batch(self.mesh, batch))
 
@@ -244,33 +248,38 @@ def run(
     if (workdir / "finished.json").exists():
         return False
     job = Run(config, sources)
-    checkpoint.write_json(workdir / "config.json", config)
+    if sharding.is_main():
+        checkpoint.write_json(workdir / "config.json", config)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.settings.keep)
     found = saved.restore(job.abstract_state())
     fresh = {"seconds": 0.0, "monitor": None, "pending": []}
     state, extra = found if found else (job.initial_state(), fresh)
     watch = monitor.make(job, workdir, extra["monitor"])
-    writer = metrics.Writer(workdir, from_step=int(state.step))
+    step, main = int(state.step), sharding.is_main()
+    writer = metrics.Writer(workdir, from_step=step) if main else metrics.Silent()
     logging.info(
-        "%s: %d steps of %d examples on %d %s device(s)%s",
+        "%s: %d steps of %d examples on %d %s device(s) of %d process(es)%s",
         workdir, job.total_steps, job.settings.batch_size, jax.device_count(),
-        jax.default_backend(), f", resumed at step {int(state.step)}" if found else "",
+        jax.default_backend(), jax.process_count(), f", resumed at step {step}" if found else "",
     )  # fmt: skip
     loop = _Loop(job, saved, writer, watch, extra)
     try:
         state = loop.go(state)
+    except BaseException:
+        if not sharding.several():  # else another may be gone, and with it the end of the save
+            saved.close()
+        raise
     finally:
         writer.close()
-        saved.close()
-    checkpoint.write_json(
-        workdir / "finished.json",
-        {
-            "step": int(state.step),
-            "seconds": round(loop.seconds(), 1),
-            "examples_per_second": round(loop.rate, 1),
-            "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        },
-    )
+    saved.close()
+    told = {
+        "step": int(state.step),
+        "seconds": round(loop.seconds(), 1),
+        "examples_per_second": round(loop.rate, 1),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+    if main:
+        checkpoint.write_json(workdir / "finished.json", told)
     return True
 
 
@@ -309,12 +318,19 @@ class _Loop:
     def go(self, state: TrainState) -> TrainState:
         """Steps until the end, an early stop, or a signal."""
         s, total, step = self.job.settings, self.job.total_steps, int(state.step)
-        previous = signal.signal(signal.SIGTERM, self._on_signal)
+        previous = None
+        if not sharding.several():  # else JAX listens, so that all processes stop together
+            previous = signal.signal(signal.SIGTERM, self._on_signal)
         batches, since = self.job.batches(step), (step, time.monotonic())
         while step < total:
-            state, logs = self.job.step(state, next(batches))
+            with faults.waiting(f"the data of step {step + 1} (data.name={s.data['name']!r})"):
+                batch = next(batches)
+            state, logs = self.job.step(state, batch)
+            with faults.waiting(f"the devices at step {step + 1}"):
+                sharding.settle(logs)
             step += 1
             self.pending.append(logs)
+            self.stop = self.stop or sharding.asked_to_stop(step)
             if step % s.log_every == 0 or step == total:
                 self._log(state, step, *since)
                 since = (step, time.monotonic())
@@ -330,8 +346,9 @@ class _Loop:
             if self.stop:
                 self.saved.close()
                 logging.warning("stopped by SIGTERM at step %d of %d; saved", step, total)
-                raise SystemExit(PREEMPTED)
-        signal.signal(signal.SIGTERM, previous)
+                raise SystemExit(faults.PREEMPTED)
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
         return state
 
     def _on_signal(self, *_: Any) -> None:
@@ -339,7 +356,7 @@ class _Loop:
 
     def _save(self, state: TrainState, step: int) -> None:
         self._check_finite(state)
-        self.pending = _floats(self.pending)
+        self.pending = _floats(self.pending, step)
         extra = {"pending": list(self.pending), "monitor": self.watch.memory()}
         self.saved.save(step, state, {"seconds": self.seconds(), **extra})
 
@@ -353,7 +370,7 @@ class _Loop:
             )
 
     def _log(self, state: TrainState, step: int, from_step: int, since: float) -> None:
-        values = jax.tree.map(lambda *v: float(np.mean(v)), *_floats(self.pending))
+        values = jax.tree.map(lambda *v: float(np.mean(v)), *_floats(self.pending, step))
         self._check_finite(state)
         self.pending, steps = [], step - from_step
         elapsed = time.monotonic() - since
@@ -370,5 +387,9 @@ class _Loop:
         )  # fmt: skip
 
 
-def _floats(logs: list[dict]) -> list[dict[str, float]]:
+def _floats(logs: list[dict], step: int) -> list[dict[str, float]]:
+    """Logs of the steps up to `step` as plain numbers; the host waits here for the devices."""
+    for at, log in enumerate(logs, step + 1 - len(logs)):
+        with faults.waiting(f"the devices at step {at}"):
+            jax.block_until_ready(log)
     return jax.tree.map(float, jax.device_get(logs))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from astrojax import checkpoint, metrics, train
+from astrojax import checkpoint, faults, metrics, train
 from astrojax.data.pipeline import ArraySource, DataInfo
 from astrojax.errors import UserError
 
@@ -80,7 +80,7 @@ def test_kill_9_and_the_same_command_give_the_same_bits(undisturbed, tmp_path):
 
 def test_sigterm_saves_and_says_so_with_a_status_of_its_own(undisturbed, tmp_path):
     process = interrupt(tmp_path / "run", signal.SIGTERM, 50)
-    _, err = finish(process, status=train.PREEMPTED)
+    _, err = finish(process, status=faults.PREEMPTED)
     assert "stopped by SIGTERM" in err
     saved = int(checkpoint.newest(tmp_path / "run").name)
     assert saved == len(metrics.read(tmp_path / "run"))  # nothing trained was lost

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from astrojax import faults
 from astrojax.config import call
 from astrojax.errors import UserError
 
@@ -177,71 +178,6 @@ def with_magnitudes(source: Source, *, deredden: bool) -> Source:
     return WithColumns(source, {"magnitude": magnitude.astype(np.float32)})
 
 
-def thin_labels(
-    source: Source, *, column: str, count: int | None, drop_unlabelled: bool, seed: int
-) -> Source:
-    """A training split with fewer labels; smaller counts are subsets of larger ones.
-
-    Args:
-        source: The training split.
-        column: Numbers (NaN is no label) or integer classes (negative is no label).
-        count: Labels kept, chosen at random but for one of each class; None keeps all.
-        drop_unlabelled: Whether examples without a label leave the split.
-        seed: Seed of the choice.
-
-    Raises:
-        UserError: There is no such column, or it has fewer labels than asked for.
-    """
-    known = np.flatnonzero(_labelled(source, column, "data.labels.column"))
-    values = np.array(source.column(column))
-    classes = np.issubdtype(values.dtype, np.integer)
-    wanted = len(known) if count is None else count
-    if wanted > len(known):
-        raise UserError(
-            f"config key 'data.labels.count' is {wanted}; only {len(known)} training examples "
-            f"have a label in {column!r}"
-        )
-    order = np.random.default_rng(seed).permutation(known)
-    if classes:  # one of each class comes first, so that no class is lost to chance
-        _, first = np.unique(values[order], return_index=True)
-        order = np.concatenate([order[np.sort(first)], np.delete(order, first)])
-    kept = order[:wanted]
-    if drop_unlabelled:
-        return Subset(source, np.sort(kept))
-    thinned = np.full_like(values, -1 if classes else np.nan)
-    thinned[kept] = values[kept]
-    return WithColumns(source, {column: thinned})
-
-
-def oversample(source: Source, *, column: str, times: int) -> Source:
-    """A training split in which every labelled example stands `times` times.
-
-    What a batch shows of rare labels is set here, and not by their share in the survey.
-
-    Args:
-        source: The training split.
-        column: Numbers (NaN is no label) or integer classes (negative is no label).
-        times: 1 leaves the split as it is.
-
-    Raises:
-        UserError: There is no such column, or `times` is not positive.
-    """
-    if times < 1:
-        raise UserError(f"config key 'data.oversample.times' is {times}; it has to be at least 1")
-    known = np.flatnonzero(_labelled(source, column, "data.oversample.column"))
-    positions = np.concatenate([np.arange(len(source)), np.tile(known, times - 1)])
-    return Subset(source, np.sort(positions))
-
-
-def _labelled(source: Source, column: str, key: str) -> np.ndarray:
-    """Which examples have a label, [n]."""
-    try:
-        values = np.asarray(source.column(column))
-    except KeyError:
-        raise UserError(f"config key '{key}': the data have no {column!r}") from None
-    return values >= 0 if np.issubdtype(values.dtype, np.integer) else np.isfinite(values)
-
-
 def hold(source: Source) -> ArraySource:
     """A source read once, by several threads, and kept in memory with its images.
 
@@ -265,9 +201,9 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
             bring pixels and fluxes to (see `units.Converted`),
             `exclude` has the keys of `exclude.apply`, `deredden` wraps its splits in
             `Dereddened`, `composite` has the keys of `composite.Composite`, `hold` keeps the
-            images in memory, `labels` has the keys of `thin_labels`, and `oversample`, which
-            the training loop reads, those of `oversample`. The others are those of the module's
-            `load`.
+            images in memory, `labels` has the keys of `labels.thin_labels`, and `oversample`, which
+            the training loop reads, those of `labels.oversample`. The others are those of the
+            module's `load`.
 
     Raises:
         UserError: There is no such kind of source, or its own checks fail.
@@ -306,6 +242,8 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     if section.get("hold"):
         sources = {split: hold(source) for split, source in sources.items()}
     if section.get("labels"):
+        from astrojax.data.labels import thin_labels
+
         train = sources["train"]
         sources["train"] = call(thin_labels, section["labels"], path="data.labels", source=train)
     return sources
@@ -325,19 +263,47 @@ def _kinds() -> str:
     return f"kinds of data are: {', '.join(sorted(found))}"
 
 
-class _Shard:
-    """This process's part of an endless global sequence, as a random-access sequence."""
+def read(source: Source, index: int) -> dict[str, Any]:
+    """One example.
 
-    def __init__(self, sequence: Any, columns: tuple[str, ...], *, batch: int, part: int, of: int):
-        self.sequence, self.columns = sequence, columns
-        self.batch, self.local, self.part = batch, batch // of, part
+    Raises:
+        UserError: It cannot be read; the message names it.
+    """
+    try:
+        return source[index]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a truncated record makes a reader raise
+        raise UserError(
+            f"example {index} of the data cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+class _Readable:
+    """A source whose examples are read by `read`."""
+
+    def __init__(self, source: Source):
+        self.source = source
 
     def __len__(self) -> int:
-        return len(self.sequence) // self.batch * self.local
+        return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        step, offset = divmod(index, self.local)
-        example = self.sequence[step * self.batch + self.part * self.local + offset]
+        return read(self.source, index)
+
+
+class _Shard:
+    """This process's rows of the batches of an endless global sequence, one after another."""
+
+    def __init__(self, sequence: Any, columns: tuple[str, ...], batch: int, rows: np.ndarray):
+        self.sequence, self.columns, self.batch, self.rows = sequence, columns, batch, rows
+
+    def __len__(self) -> int:
+        return len(self.sequence) // self.batch * len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        step, row = divmod(index, len(self.rows))
+        example = self.sequence[step * self.batch + int(self.rows[row])]
         return {name: example[name] for name in self.columns}
 
 
@@ -349,26 +315,25 @@ def local_batches(
     seed: int,
     start: int,
     threads: int,
-    part: int = 0,
-    of: int = 1,
+    rows: np.ndarray | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless shuffled batches of host arrays, beginning with that of step `start`.
 
     Args:
         source: Where examples come from.
         columns: Which entries to batch.
-        batch_size: Global batch size; this process yields its `batch_size / of` examples.
+        batch_size: Global batch size.
         seed: Seed of the order.
         start: Number of steps already taken.
         threads: Threads that read and decode; 0 reads in the caller, best for arrays in memory.
-        part: Index of this process.
-        of: Number of processes.
+        rows: Which rows of the global batch this process reads and yields; None for all.
     """
     import grain
 
-    order = grain.MapDataset.source(source).seed(seed).shuffle().repeat(reseed_each_epoch=True)
-    shard = _Shard(order, columns, batch=batch_size, part=part, of=of)
-    batches = grain.MapDataset.source(shard).batch(batch_size // of, drop_remainder=True)
+    rows = np.arange(batch_size) if rows is None else rows
+    order = grain.MapDataset.source(_Readable(source)).seed(seed).shuffle()
+    shard = _Shard(order.repeat(reseed_each_epoch=True), columns, batch_size, rows)
+    batches = grain.MapDataset.source(shard).batch(len(rows), drop_remainder=True)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 if threads else 0)
     iterator = iter(batches.to_iter_dataset(options))
     iterator.set_state({"next_index": start})
@@ -376,24 +341,41 @@ def local_batches(
 
 
 def ordered_batches(
-    source: Source, *, columns: tuple[str, ...], batch_size: int, threads: int
+    source: Source,
+    *,
+    columns: tuple[str, ...],
+    batch_size: int,
+    threads: int,
+    rows: np.ndarray | None = None,
 ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
-    """Each example once and in order, in batches padded to `batch_size`, with their true sizes."""
+    """Each example once and in order, in batches padded to `batch_size`, with their true sizes.
+
+    `rows` are those of every batch that this process reads and yields; None for all.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    def read(start: int) -> tuple[dict[str, np.ndarray], int]:
-        examples = [source[i] for i in range(start, min(start + batch_size, len(source)))]
-        padded = examples + examples[-1:] * (batch_size - len(examples))
-        return {c: np.stack([e[c] for e in padded]) for c in columns}, len(examples)
+    rows = np.arange(batch_size) if rows is None else rows
+    last = len(source) - 1
+
+    def batch(start: int) -> tuple[dict[str, np.ndarray], int]:
+        wanted = [min(start + int(row), last) for row in rows]
+        found = {i: read(source, i) for i in dict.fromkeys(wanted)}
+        count = min(batch_size, len(source) - start)
+        return {c: np.stack([found[i][c] for i in wanted]) for c in columns}, count
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         waiting: deque = deque()
         for start in range(0, len(source), batch_size):
-            waiting.append(pool.submit(read, start))
+            waiting.append(pool.submit(batch, start))
             if len(waiting) > max(threads, 1):
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
+
+
+def _result(future: Any) -> Any:
+    with faults.waiting("the images to embed"):
+        return future.result()
 
 
 def prefetch(batches: Iterator[Any], put: Callable[[Any], Any], *, ahead: int = 2) -> Iterator[Any]:

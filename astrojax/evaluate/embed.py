@@ -2,6 +2,7 @@
 """From a trained method and a data set to one table: ids, embeddings, predictions, columns."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class Embedder:
         self.batch_size = -(-batch_size // mesh.size) * mesh.size
         self._state = sharding.put_state(mesh, state)
 
-        @jax.jit
+        @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
         def apply(state: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             bound = nnx.merge(graph, state)
             inputs = [batch[name] for name in self.inputs]
@@ -126,11 +127,16 @@ class Embedder:
         waiting = None
         columns = (*self.inputs, *beside)
         batches = ordered_batches(
-            source, columns=columns, batch_size=self.batch_size, threads=threads
+            source,
+            columns=columns,
+            batch_size=self.batch_size,
+            threads=threads,
+            rows=sharding.local_rows(self.mesh, self.batch_size),
         )
         for batch, count in batches:
             seen = {name: batch.pop(name)[:count] for name in beside}
             result = self._apply(self._state, sharding.put_batch(self.mesh, batch))
+            sharding.settle(result)
             if waiting:
                 yield _fetch(*waiting)
             waiting = (result, count, seen)

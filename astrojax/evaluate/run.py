@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax import checkpoint, metrics
+from astrojax import checkpoint, metrics, sharding
 from astrojax.config import call, check, plain
 from astrojax.data.pipeline import Source
 from astrojax.errors import UserError
@@ -31,7 +31,7 @@ def run(
     """Embeds every split with a run's weights, runs the config's tasks and writes the report.
 
     Results are in `workdir/evaluation`: `metrics.json`, `report.html`, figures, and one Parquet
-    table per split.
+    table per split. Where several processes run, all embed and process 0 alone does the rest.
 
     Args:
         workdir: Folder of the run.
@@ -49,7 +49,8 @@ def run(
         config = _with_data(config, plain(other))
     tasks = check_section(config["evaluate"])
     job = Run(config, sources)
-    method = job.method_at(restore(job, workdir))
+    state = restore(job, workdir)
+    method = job.method_at(state)
     out = workdir / folder
     out.mkdir(parents=True, exist_ok=True)
     tables = {}
@@ -59,7 +60,11 @@ def run(
             tables[split] = embed(
                 method, source, batch_size=256, threads=job.settings.threads, mesh=job.mesh
             )
-            tables[split].save(out / f"{split}.parquet")
+            if sharding.is_main():
+                tables[split].save(out / f"{split}.parquet")
+    method = job.method_at(sharding.for_one_process(job.mesh, state))
+    if not sharding.is_main():
+        return
     curves = plots.loss_curves(metrics.read(workdir), out / "training.png")
     sections = [report.Section("training", {}, [report.Figure(curves, "The run's log.")])]
     for name, task in tasks.items():

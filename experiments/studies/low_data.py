@@ -23,7 +23,7 @@ from typing import Any
 
 from schemes import one_run, prepare, rows_of, sources_of, stages_of, summarise, write_rows
 
-from astrojax.data import pipeline
+from astrojax.data.labels import thin_labels
 from astrojax.errors import UserError
 
 SIZES = (*range(100, 1001, 100), 1500, 2000, 2500, 3000, 10000, 20000, 30000, 40000)
@@ -93,7 +93,7 @@ def main() -> None:
             steps = arguments.steps if stage is stages[-1] else min(300, arguments.steps)
             with_labels(stage, size, seed, steps, arguments.look)
         labels = stages[0]["data"]["labels"]
-        few = {**sources, "train": pipeline.thin_labels(sources["train"], **labels)}
+        few = {**sources, "train": thin_labels(sources["train"], **labels)}
         where = row.replace(" ", "_").replace("(", "").replace(")", "").replace(",", "")
         scores = one_run(stages, arguments.out / where / f"{size}_{seed}", few)
         rows.append({"row": row, "labels": size, "seed": seed, **scores})

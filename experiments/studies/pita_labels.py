@@ -24,6 +24,7 @@ import numpy as np
 from astrojax import checkpoint, sharding, train
 from astrojax.config import plain
 from astrojax.data import pipeline
+from astrojax.data.labels import thin_labels
 from astrojax.evaluate import photoz
 from astrojax.evaluate import run as evaluation
 from astrojax.evaluate.embed import embed
@@ -68,7 +69,7 @@ def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> di
     if not scores.exists():
         labels = config["data"].get("labels")
         if labels:
-            sources = {**sources, "train": pipeline.thin_labels(sources["train"], **labels)}
+            sources = {**sources, "train": thin_labels(sources["train"], **labels)}
         train.run(config, folder, sources)
         job = train.Run(config, sources)
         method = job.method_at(evaluation.restore(job, folder))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from astrojax.data import pipeline
+from astrojax.data.labels import oversample, thin_labels
 from astrojax.data.pipeline import ArraySource, DataInfo
 from astrojax.errors import UserError
 
@@ -19,10 +20,9 @@ def source():
     return ArraySource(columns, info)
 
 
-def ids(source, *, start=0, part=0, of=1, threads=0, steps=20):
+def ids(source, *, start=0, rows=None, threads=0, steps=20):
     batches = pipeline.local_batches(
-        source, columns=("id",), batch_size=8, seed=1, start=start, threads=threads, part=part,
-        of=of,
+        source, columns=("id",), batch_size=8, seed=1, start=start, threads=threads, rows=rows
     )  # fmt: skip
     return [b["id"] for b in itertools.islice(batches, steps)]
 
@@ -41,7 +41,7 @@ def test_starting_at_a_step_continues_the_same_sequence(source, threads):
 
 @pytest.mark.parametrize("of", [2, 4])
 def test_processes_together_read_the_global_batch(source, of):
-    parts = [ids(source, part=p, of=of) for p in range(of)]
+    parts = [ids(source, rows=rows) for rows in np.split(np.arange(8), of)]
     for step, whole in enumerate(ids(source)):
         np.testing.assert_array_equal(np.concatenate([p[step] for p in parts]), whole)
 
@@ -68,14 +68,12 @@ def test_dereddening_needs_ebv(source):
 
 def test_thinned_labels_are_nested(source):
     def kept(count):
-        thinned = pipeline.thin_labels(
-            source, column="redshift", count=count, drop_unlabelled=False, seed=3
-        )
+        thinned = thin_labels(source, column="redshift", count=count, drop_unlabelled=False, seed=3)
         assert len(thinned) == 50
         return set(np.flatnonzero(np.isfinite(thinned.column("redshift"))))
 
     assert kept(4) < kept(9) < kept(None) and len(kept(4)) == 4
-    only = pipeline.thin_labels(source, column="redshift", count=4, drop_unlabelled=True, seed=3)
+    only = thin_labels(source, column="redshift", count=4, drop_unlabelled=True, seed=3)
     assert set(only.column("id")) == kept(4)
     with pytest.raises(UserError, match="only 17 training examples"):
         kept(18)
@@ -87,10 +85,10 @@ def test_unknown_kind_of_data_lists_the_kinds():
 
 
 def test_oversampling_repeats_the_labelled_alone(source):
-    often = pipeline.oversample(source, column="redshift", times=3)
+    often = oversample(source, column="redshift", times=3)
     ids, counts = np.unique(often.column("id"), return_counts=True)
     labelled = np.isfinite(source.column("redshift"))
     np.testing.assert_array_equal(ids, np.arange(50))
     np.testing.assert_array_equal(counts, np.where(labelled, 3, 1))
     with pytest.raises(UserError, match="at least 1"):
-        pipeline.oversample(source, column="redshift", times=0)
+        oversample(source, column="redshift", times=0)

@@ -10,9 +10,9 @@ import pytest
 from flax import nnx
 
 from astrojax import checkpoint, train
-from astrojax.data import pipeline
 from astrojax.data.composite import Composite
 from astrojax.data.exclude import apply as exclude
+from astrojax.data.labels import thin_labels
 from astrojax.data.pipeline import ArraySource, DataInfo
 from astrojax.errors import UserError
 from astrojax.method import build
@@ -197,7 +197,7 @@ def test_few_labels_are_nested_and_cover_every_class(images):
                        INFO)  # fmt: skip
     before = set()
     for count in (3, 10, 50):
-        few = pipeline.thin_labels(data, column="label", count=count, drop_unlabelled=True, seed=1)
+        few = thin_labels(data, column="label", count=count, drop_unlabelled=True, seed=1)
         ids = set(few.column("id").tolist())
         assert len(ids) == count and before < ids and set(few.column("label")) == {0, 1, 2}
         before = ids
@@ -266,3 +266,25 @@ def test_two_stages_of_fine_tuning_start_from_the_pretext(tmp_path, experiment, 
     state, _ = job.step(state, next(job.batches(0)))
     moved = job.method_at(state).backbone.stages[0].convs[0].kernel[...]
     assert np.abs(moved - begun["backbone/stages/0/convs/0/kernel"]).max() > 0
+
+
+def test_a_mixture_head_learns_the_scatter_of_a_number(images):
+    target = jnp.array([0.2, 0.4, 0.6, 0.8, 1.0, jnp.nan])
+    method = supervised(
+        target="redshift", error="mixture", outputs=2, target_offset=(0.5,), target_scale=(2.0,)
+    )
+    method.check(source(images, np.zeros((6, 4)), redshift=np.asarray(target)))
+    batch = {"image": images, "redshift": target}
+    found = method.predict(images)
+    assert found["redshift_weights"].shape == (6, 2) and found["redshift"].shape == (6,)
+    cost = method.validation_loss(batch)
+    scaled = -jnp.log(
+        (found["redshift_weights"] * jax.scipy.stats.norm.pdf(
+            target[:, None], found["redshift_means"], found["redshift_sigmas"]
+        )).sum(-1)
+    )  # fmt: skip
+    # In units of the scaled target, whose density is twice (the scale) as high.
+    np.testing.assert_allclose(cost[:5], scaled[:5] - np.log(2.0), rtol=1e-4)  # float32
+    assert cost[5] == 0
+    with pytest.raises(UserError, match="has 4 numbers per object"):
+        method.check(source(images, np.zeros((6, 4)), redshift=np.zeros((6, 4))))
