@@ -10,9 +10,9 @@ import types
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-).strip()
+# Most of the suite's time is compilation, of programs that run once on tiny arrays.
+QUICK = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
 
 import pytest  # noqa: E402
 from beartype import BeartypeConf, beartype  # noqa: E402
