@@ -67,9 +67,10 @@ def _explore(given: argparse.Namespace, command: str) -> None:
         source = opened.source
         asked = SimpleNamespace(id=ids.astype(np.asarray(source.column("id")).dtype))
         pictures = explorer.thumbnails(asked, source, np.arange(len(rows)), side=given.thumbnail)
+    # The tables of an evaluation mark the data's own columns.
+    values = {name.removeprefix("column_"): v for name, v in found.items() if v.ndim == 1}
     page = explorer.page(
-        ids, points, {name: v for name, v in found.items() if v.ndim == 1},
-        pictures=pictures, axes_name=axes_name, title=table.path.stem,
+        ids, points, values, pictures=pictures, axes_name=axes_name, title=table.path.stem,
     )  # fmt: skip
     out.write_text(page, encoding="utf-8")
     print(f"{out}: {len(rows)} objects in the plane of {axes_name}")
