@@ -49,9 +49,8 @@ def test_commands_exist_with_their_flags(words):
             source = source.with_name("__main__.py")
     else:
         source, flags = ROOT / words[0], words[1:]
-    if words[:2] == ["-m", "astrojax.main"]:
-        check_experiment(flags)
-        return
+    if words[1:2] in (["astrojax.main"], ["astrojax.evaluate"]):
+        flags = check_experiment(flags)
     text = "".join(path.read_text() for path in [source, *imported(source)])
     for flag in flags:
         name = flag.split("=")[0].removeprefix("--")
@@ -61,32 +60,36 @@ def test_commands_exist_with_their_flags(words):
 
 def imported(source):
     """The files of this project that a file imports from; flags may be declared there."""
-    for module, name in re.findall(r"^ *from ([\w.]+) import (\w+)", source.read_text(), re.M):
+    found = re.findall(r"^ *from ([\w.]+) import ([\w, ]+)", source.read_text(), re.M)
+    for module, names in found:
         parts = module.replace(".", "/")
-        for path in (ROOT / parts / name, ROOT / parts, source.parent / parts):
+        inside = [ROOT / parts / name.split()[0] for name in names.split(",")]
+        for path in (*inside, ROOT / parts, source.parent / parts):
             if path.with_suffix(".py").is_file():
                 yield path.with_suffix(".py")
 
 
 def check_experiment(flags):
+    """The experiment, its variant and the keys that are set; returns the other flags."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--workdir")
-    known, keys = parser.parse_known_args(flags)
-    path, _, variant = known.config.partition(":")
-    spec = importlib.util.spec_from_file_location("shown", written(path))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(variant)
+    parser.add_argument("--config")
+    known, others = parser.parse_known_args(flags)
+    keys = [flag for flag in others if flag.startswith("--config.")]
+    if known.config:
+        path, _, variant = known.config.partition(":")
+        spec = importlib.util.spec_from_file_location("shown", written(path))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config(variant)
     for key in keys:
         name, given, _ = key.partition("=")
-        assert given and name.startswith("--config."), f"{key} is not --config.key=value"
         *parents, last = name.removeprefix("--config.").split(".")
         section = config
         for parent in parents:
             section = section[parent]
-        if isinstance(section, ConfigDict):
-            assert last in section, f"{known.config} has no {name}"
+        exists = not isinstance(section, ConfigDict) or last in section
+        assert given and exists, f"{known.config} has no {name}"
+    return [flag for flag in others if flag not in keys]
 
 
 def written(path):
