@@ -14,7 +14,6 @@ many. Objects without an embedding are left out.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,11 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _anomalies(given: argparse.Namespace, command: str) -> None:
     from astrojax.errors import UserError
-    from astrojax.evaluate.report import write_csv
-    from astrojax.inference import lookup, sheets, tables
+    from astrojax.inference import lookup, sheets
 
-    out = tables.check_new(Path(given.out), overwrite=given.overwrite)
-    png = tables.check_new(out.with_suffix(".png"), overwrite=given.overwrite or given.no_sheet)
+    out, png = sheets.check_listing(given)
     rows = lookup.Rows(given.table)
     if given.by == "method" and _METHOD not in rows.names:
         raise UserError(f"{rows.path} has no {_METHOD}: this model gives no score of its own")
@@ -58,7 +55,7 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
     found = rows.take(order)
     listed = {"rank": np.arange(1, len(order) + 1), "id": found.pop("id")}
     listed |= {name: values[order] for name, values in score.items()}
-    write_csv(out, listed | {k: v for k, v in found.items() if v.ndim == 1})
+    sheets.write_listing(out, listed | found)
     print(f"{out}: the {len(order)} strangest objects by {given.by}")
     if opened is not None:
         top = slice(0, given.n)

@@ -11,7 +11,6 @@ or astrojax.predict --with-embedding; it is read in blocks, so it may be larger 
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -30,11 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _similar(given: argparse.Namespace, command: str) -> None:
-    from astrojax.evaluate.report import write_csv
-    from astrojax.inference import lookup, sheets, tables
+    from astrojax.inference import lookup, sheets
 
-    out = tables.check_new(Path(given.out), overwrite=given.overwrite)
-    png = tables.check_new(out.with_suffix(".png"), overwrite=given.overwrite or given.no_sheet)
+    out, png = sheets.check_listing(given)
     rows = lookup.Rows(given.table)
     queries = lookup.find(rows, given.id)
     opened = None if given.no_sheet else sheets.images_of(rows.path, given.data)
@@ -50,7 +47,7 @@ def _similar(given: argparse.Namespace, command: str) -> None:
         "id": found.pop("id"),
         "cosine": cosine.ravel(),
     }
-    write_csv(out, listed | {k: v for k, v in found.items() if v.ndim == 1})
+    sheets.write_listing(out, listed | found)
     print(f"{out}: {count} neighbours of {', '.join(given.id)}")
     if opened is not None:
         captions = [

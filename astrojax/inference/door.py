@@ -87,7 +87,13 @@ def open_data(
             _put(section, key, value)
         return reopen(section, split or "test", f"{split or 'test'} split of {workdir}")
     section = _section(data, changes, split, as_trained, model)
-    return reopen(section, None if section["name"] == "tfds" else split, data)
+    split = None if section["name"] == "tfds" else split
+    opened = reopen(section, split, data)
+    if as_trained and opened.source.info.pixel_scale is None and model.info.pixel_scale:
+        # FITS files without a WCS, which would have told better.
+        section.get("cutouts", section)["info"]["pixel_scale"] = model.info.pixel_scale
+        opened = reopen(section, split, data)
+    return opened
 
 
 def reopen(section: dict[str, Any], split: str | None, text: str) -> Opened:
@@ -116,13 +122,13 @@ def compare(model: Model, opened: Opened) -> None:
     Raises:
         UserError: A difference between the card and the images, which it names.
     """
-    # What was not known of the training images cannot differ.
-    known = {n: getattr(opened.source.info, n) for n in ("zero_point", "pixel_scale")}
-    for name in known:
-        if getattr(model.info, name) is None:
-            known[name] = None
-    source = opened.source
-    if model.info.pixel_scale is not None and known["pixel_scale"] is None:
+    source, known = opened.source, {}
+    for name in ("zero_point", "pixel_scale"):
+        # What was not known of the training images cannot differ.
+        model_value, value = getattr(model.info, name), getattr(source.info, name)
+        known[name] = model_value if model_value is None or value is None else value
+    check.same_data(model.info, dataclasses.replace(source.info, **known))
+    if model.info.pixel_scale is not None and source.info.pixel_scale is None:
         raise UserError(
             f"the images do not say how large a pixel is: add --set pixel_scale=ARCSEC (the model "
             f"was trained with {model.info.pixel_scale:g})"
@@ -136,8 +142,6 @@ def compare(model: Model, opened: Opened) -> None:
             continue  # flagged later
         if np.isfinite(image).all() and image.shape[:2] == (source.info.image_size,) * 2:
             images.append(image)
-    info = dataclasses.replace(source.info, **known)
-    check.same_data(model.info, info)
     if not images:
         return logging.warning("no sampled image is whole: they are not compared with the model's")
     with warnings.catch_warnings(record=True) as told:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from astrojax.data import check
+from astrojax.data.images import SKIP
 from astrojax.data.pipeline import Source
 from astrojax.errors import UserError
 
@@ -86,7 +87,7 @@ class Inspected:
             self.unreadable += 1
             if self.unreadable <= _TOLD:
                 more = " (no more are named)" if self.unreadable == _TOLD else ""
-                logging.warning("%s: %s%s", UNREADABLE, error, more)
+                logging.warning("%s: %s%s", UNREADABLE, str(error).removesuffix(SKIP), more)
 
 
 def first_readable(source: Source) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contact sheets of objects of a table: their images are read from where the table was made of."""
+"""Lists of objects of a table, and contact sheets of the images that the table was made of."""
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,28 @@ import numpy as np
 from astrojax.config import plain
 from astrojax.errors import UserError
 from astrojax.evaluate import columns, plots
+from astrojax.evaluate.report import write_csv
 from astrojax.inference import door, tables
 from astrojax.inference.door import Opened
+
+
+def check_listing(given: argparse.Namespace) -> tuple[Path, Path]:
+    """Where the list and the sheet go; options of `cli.add_listing`.
+
+    Raises:
+        UserError: The list is no `.csv`, or a file exists.
+    """
+    out = Path(given.out).expanduser()
+    if out.suffix != ".csv":
+        raise UserError(f"--out {given.out} has to end in .csv")
+    tables.check_new(out, overwrite=given.overwrite)
+    png = out.with_suffix(".png")
+    return out, tables.check_new(png, overwrite=given.overwrite or given.no_sheet)
+
+
+def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Writes the columns [n]; vectors [n k] are left to the table they come from."""
+    write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
 
 
 def images_of(table: Path, data: str | None) -> Opened:

@@ -163,7 +163,7 @@ def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> 
 def _provenance(model: Model, opened: Opened, total: int, command: str) -> dict[str, str | int]:
     now = datetime.datetime.now(datetime.UTC)
     return {
-        "model": model.card.get("trained_on", ""),
+        "model": f"{type(model.method).__name__}, trained on {model.card['trained_on']}",
         "model_hash": model.hash,
         "config_hash": model.card.get("config_hash", ""),
         "checkpoint": model.card.get("checkpoint", ""),

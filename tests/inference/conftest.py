@@ -76,7 +76,7 @@ def stamps(tmp_path_factory, images):
     pixels[3, 9, 9, 0] = np.nan
     pixels[4, 0, 0, 0] = np.nan  # outside of what the network sees
     pixels[5, :, :4] = 0
-    pixels[7] = np.random.default_rng(0).normal(size=(SIZE, SIZE, 2)) * 60
+    pixels[7] = 2000 + np.random.default_rng(0).normal(size=(SIZE, SIZE, 2))
     with h5py.File(file, "w") as out:
         out["images"] = pixels.transpose(0, 3, 1, 2)
         out["ids"] = np.array([f"s{i:03d}" for i in range(N)], "S4")
