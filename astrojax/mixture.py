@@ -54,6 +54,13 @@ def parameters(
     return logits, means, SIGMA_FLOOR + jax.nn.softplus(widths)
 
 
+def cost(output: Float[Array, "b d"], target: Float[Array, " b"]) -> Float[Array, " b"]:
+    """How far each known target is from a head's output: |error| of a point estimate, or -log p."""
+    if output.shape[1] == 1:
+        return jnp.abs(output[:, 0] - target)
+    return losses.mixture_nll(*parameters(output), target)
+
+
 def loss(
     output: Float[Array, "b d"],
     target: Float[Array, " b"],
@@ -65,8 +72,8 @@ def loss(
     if output.shape[1] == 1:
         return losses.masked_huber(output[:, 0], target, known, delta=huber_delta)
     target = jnp.where(known, target, 0.0)  # no gradient may see a NaN
-    cost = losses.mixture_nll(*parameters(output), target)
-    return jnp.sum(jnp.where(known, cost, 0.0)) / jnp.maximum(jnp.sum(known), 1)
+    total = jnp.sum(jnp.where(known, cost(output, target), 0.0))
+    return total / jnp.maximum(jnp.sum(known), 1)
 
 
 def predictions(
@@ -128,12 +135,14 @@ def deviation(mixture: Mixture) -> Float[Array, " n"]:
     return jnp.sqrt(jnp.sum(mixture.weights * (mixture.sigmas**2 + apart**2), axis=-1))
 
 
+@jax.jit
 def cdf(mixture: Mixture, x: Float[Numbers, "n q"]) -> Float[Array, "n q"]:
     """The probability below each of q values."""
     weights, means, sigmas = (jnp.asarray(part)[:, None] for part in mixture)
     return jnp.sum(weights * ndtr((jnp.asarray(x)[..., None] - means) / sigmas), axis=-1)
 
 
+@jax.jit
 def quantile(mixture: Mixture, p: Float[Numbers, " q"]) -> Float[Array, "n q"]:
     """The values below which the probability is p (0 < p < 1), by bisection.
 
@@ -155,6 +164,7 @@ def quantile(mixture: Mixture, p: Float[Numbers, " q"]) -> Float[Array, "n q"]:
     return (low + high) / 2
 
 
+@jax.jit
 def crps(mixture: Mixture, x: Float[Numbers, " n"]) -> Float[Array, " n"]:
     """Continuous ranked probability score of each density at the true value; small is good.
 

@@ -2,9 +2,22 @@
 """The photometry MLP on four magnitudes, PITA's traditional baseline.
 
     python -m astrojax.main --config experiments/photoz_mlp.py
+    python -m astrojax.main --config experiments/photoz_mlp.py:density
     python -m astrojax.main --config experiments/photoz_mlp.py:smoke
 
-Its report also has the template fit that knows the simulator's spectra, dust and noise: the limit
+`density` predicts five Gaussians instead of a number, and stops where the validation split is
+most likely: trained to the end, densities are too narrow (with
+`--config.method.redshift_components=5` on the default, 68% intervals hold 0.546 +- 0.016 of 1,000
+test galaxies). Three of its runs (`--config.seed=0`, 1, 2) have a CRPS of 0.0883, 0.0912 and
+0.0874, each +- 0.003, and NMAD 0.070, 0.075 and 0.067; their 68% intervals hold 0.666, 0.663 and
+0.676, each +- 0.015, their 95% intervals 0.933, 0.957 and 0.924, each +- 0.008. The mean density
+of the three,
+
+    python -m astrojax.evaluate.ensemble --workdir RUN_0 RUN_1 RUN_2 --out runs/ensemble
+
+has a CRPS of 0.0864 +- 0.0027, and its intervals hold 0.690 +- 0.015 and 0.963 +- 0.006.
+
+The report also has the template fit that knows the simulator's spectra, dust and noise: the limit
 of what photometry alone can give on the embedded survey.
 """
 
@@ -75,9 +88,22 @@ def get_config(variant: str = "") -> ConfigDict:
     }
     if variant == "smoke":
         _smoke(config)
+    elif variant == "density":
+        _density(config)
     elif variant:
-        raise ValueError(f"photoz_mlp.py has the variant smoke, not {variant!r}")
+        raise ValueError(f"photoz_mlp.py has the variants density and smoke, not {variant!r}")
     return config
+
+
+def _density(config: ConfigDict) -> None:
+    config.method.redshift_components = 5
+    config.monitor = {
+        "every_epochs": 5.0,
+        "examples": 300,
+        "knn_label": None,
+        "collapse": "warn",
+        "patience": 8,
+    }
 
 
 def _smoke(config: ConfigDict) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astrojax import mixture, train
+from astrojax import losses, mixture, train
 from astrojax.errors import UserError
 from astrojax.evaluate import ensemble
 from astrojax.evaluate import run as evaluation
@@ -15,15 +16,27 @@ from astrojax.evaluate.embed import Table
 def runs(tmp_path_factory, experiment, open_data):
     """A run with a mixture head and one with a point estimate, as a user would make them."""
     folder = tmp_path_factory.mktemp("runs")
-    config = experiment("photoz_mlp", "smoke")
+    config, density = experiment("photoz_mlp", "smoke"), experiment("photoz_mlp", "density")
     for seed, components in enumerate((3, 0)):
         mine = config | {"seed": seed, "epochs": 4.0, "evaluate": dict(config["evaluate"])}
         mine["method"] = config["method"] | {"redshift_components": components}
+        mine["monitor"] = density["monitor"] | {"every_epochs": 2.0} if components else None
         del mine["evaluate"]["template_fit"]
         sources = open_data(config["data"])
         assert train.run(mine, folder / str(seed), sources)
         evaluation.run(folder / str(seed), sources)
     return folder
+
+
+def test_a_run_with_a_mixture_head_is_stopped_by_its_likelihood(runs):
+    lines = [json.loads(line) for line in open(runs / "0" / "metrics.jsonl")]
+    seen = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    table = Table.load(runs / "0" / "evaluation" / "validation.parquet")
+    found = mixture.read(table.predictions, "redshift")
+    parts = (np.log(found.weights), found.means, found.sigmas, table.columns["redshift"])
+    cost = losses.mixture_nll(*map(jnp.asarray, parts))
+    # The run is scored at its best weights; float32, and densities written as weights.
+    assert min(seen) == pytest.approx(float(cost.mean()), rel=1e-3)
 
 
 def test_a_run_with_a_mixture_head_reports_its_densities(runs):
