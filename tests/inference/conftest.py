@@ -46,7 +46,11 @@ def run(tmp_path_factory, experiment):
         "split": {"name": "id", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
                   "seed": 0},
     }  # fmt: skip
-    backbone = config["method"]["backbone"] | {"depths": (1, 1), "widths": (8, 16)}
+    # Without norms, so that an image far brighter than any has an embedding far from any.
+    backbone = {
+        "name": "vgg", "depths": (1, 1), "widths": (8, 16), "batch_norm": False, "grid": 1,
+        "hidden": (), "dropout": 0.0, "dtype": "float32", "remat": False,
+    }  # fmt: skip
     config["method"] |= {
         "backbone": backbone, "target": "label", "outputs": 2, "error": "cross_entropy",
         "target_offset": (0.0,), "target_scale": (1.0,), "rotations": 1,

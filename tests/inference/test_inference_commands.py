@@ -170,12 +170,12 @@ def test_export_as_bundle_and_for_torchvision(run, tmp_path, fails):
     assert astrojax.load(tmp_path / "bundle").info.bands == ("g", "r")
     file = tmp_path / "backbone.safetensors"
     exporting.main(["--workdir", str(run), "--format", "torchvision", "--out", str(file)])
-    assert load_file(file)["features.0.0.weight"].shape[1] == 2
+    assert load_file(file)["features.0.weight"].shape[1] == 2
     line = fails(exporting, "--workdir", run, "--format", "timm", "--out", tmp_path / "x")
     assert "has to end in .safetensors" in line
     other = tmp_path / "x.safetensors"
     line = fails(exporting, "--workdir", run, "--format", "timm", "--out", other)
-    assert "the backbone is a ConvNeXt" in line and "--format torchvision" in line
+    assert "the backbone is a VGG" in line and "--format torchvision" in line
 
 
 def test_export_stays_a_function():
