@@ -34,8 +34,12 @@ def conformal_factor(scores: Float[np.ndarray, " n"], level: float) -> float:
     """The score that a new object stays below with probability `level` or a little more.
 
     Raises:
-        UserError: The calibration set is too small for the level.
+        UserError: The level is no probability, or the calibration set is too small for it.
     """
+    if not 0 < level < 1:
+        raise UserError(
+            f"config key 'evaluate.uncertainty.levels' has {level:g}; choose between 0 and 1"
+        )
     rank = math.ceil((len(scores) + 1) * level)
     if rank > len(scores):
         raise UserError(
@@ -193,6 +197,8 @@ def _scored(table: Any) -> _Scored:
         )
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
+    if not known.any():
+        raise UserError("evaluation 'uncertainty': no object of a split has a reference redshift")
     found = {name: np.asarray(value)[known] for name, value in table.predictions.items()}
     z_pred, z_ref = found["redshift"].astype(np.float64), z_ref[known]
     density = mixture.read(found, "redshift")

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,8 @@ def test_conformal_factor_is_the_score_of_its_rank():
     assert uncertainty.conformal_factor(scores, 0.9) == 9.0
     with pytest.raises(UserError, match="need 19 validation objects .* there are 9"):
         uncertainty.conformal_factor(scores, 0.95)
+    with pytest.raises(UserError, match="levels' has 95; choose between 0 and 1"):
+        uncertainty.conformal_factor(scores, 95)
 
 
 def test_figures_are_written(calibrated):
@@ -111,3 +115,7 @@ def test_a_method_without_redshifts_is_named(calibrated, tmp_path):
     bare = {s: Table(t.id, t.embedding, {}, t.columns) for s, t in calibrated[1].items()}
     with pytest.raises(UserError, match="needs predicted and reference redshifts"):
         uncertainty.evaluate(bare, tmp_path, levels=LEVELS, draws=2, seed=0)
+    unknown = {"redshift": np.full(SIZES["test"], np.nan)}
+    blind = calibrated[1] | {"test": dataclasses.replace(calibrated[1]["test"], columns=unknown)}
+    with pytest.raises(UserError, match="no object of a split has a reference redshift"):
+        uncertainty.evaluate(blind, tmp_path, levels=LEVELS, draws=2, seed=0)
