@@ -53,8 +53,9 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
         folder: Where the bundle goes; it must not exist yet.
 
     Raises:
-        UserError: There is no trained run, or the folder exists.
+        UserError: There is no trained run, or the folder exists or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     workdir, folder = Path(workdir), Path(folder)
@@ -69,12 +70,15 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
     card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
     reference, card["outside"] = _reference(job, method)
     temporary = folder.with_name(f".{folder.name}.tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    save_file(_arrays(method), temporary / "model.safetensors")
-    save_file({"embedding": reference}, temporary / _REFERENCE)
-    checkpoint.write_json(temporary / "config.json", {"method": config["method"]})
-    checkpoint.write_json(temporary / "card.json", card)
-    os.replace(temporary, folder)
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        save_file(_arrays(method), temporary / "model.safetensors")
+        save_file({"embedding": reference}, temporary / _REFERENCE)
+        checkpoint.write_json(temporary / "config.json", {"method": config["method"]})
+        checkpoint.write_json(temporary / "card.json", card)
+        os.replace(temporary, folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write the bundle {folder}: {error}") from error
     return folder
 
 

@@ -72,6 +72,8 @@ def run(
     identity = _identity(model, opened, wanted, columns["id"])
     parts = Parts(out, identity, restart=overwrite)
     total, begun = len(opened.source), parts.rows
+    if model.reference is None:
+        logging.warning("the bundle has no reference, so no flag_outside: export the run again")
     if begun:
         logging.info("%s: going on after %d of %d objects", out, begun, total)
     if begun < total:

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
-import astrojax
+from astrojax import embed
 from astrojax.data.pipeline import ArraySource
 from astrojax.errors import UserError
 from astrojax.inference import door, flags, model
@@ -178,7 +179,10 @@ def test_a_run_s_bundle_follows_its_checkpoint(run, tmp_path):
         model.open_model(str(tmp_path), None)
 
 
-def test_a_bundle_without_a_reference_still_opens(run, model, tmp_path):
+def test_a_bundle_without_a_reference_goes_without_its_flag(run, stamps, tmp_path):
     old = shutil.copytree(run / "bundle", tmp_path / "old")
     (old / "reference.safetensors").unlink()
-    assert astrojax.load(old).reference is None
+    embed.main(["--model", str(old), "--data", stamps, "--as-trained", "--out",
+                str(tmp_path / "t.parquet")])  # fmt: skip
+    names = Table.read(tmp_path / "t.parquet").colnames
+    assert "flag_edge" in names and "flag_outside" not in names
