@@ -6,6 +6,7 @@ times on weights that are thrown away, and prints a card. Nothing is trained and
 """
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -168,10 +169,5 @@ def _bytes(x: Any) -> int:
 
 
 def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            break
-        count /= 1024
-    else:
-        unit = "TiB"
-    return f"{count:.3g} {unit}"
+    power = min(int(math.log2(max(count, 1))) // 10, 4)
+    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

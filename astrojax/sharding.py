@@ -10,8 +10,9 @@ Where several processes run, each reads its own rows of every batch; process 0 a
 not a checkpoint. On CPUs their collectives go through Gloo, which JAX brings along.
 """
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,6 +174,28 @@ def _over_all(mesh: Mesh) -> NamedSharding:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The sharding of an array that every device has whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def within(mesh: Mesh, fn: Callable) -> Callable:
+    """The function, traced so that `by_row` in it knows the mesh."""
+
+    @functools.wraps(fn)
+    def traced(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return fn(*arguments)
+
+    return traced
+
+
+def by_row(fn: Callable) -> Callable:
+    """A function of arrays [b ...] that every device applies to its own rows.
+
+    For what treats rows alone and the partitioner would gather all the same: it replicates FFTs.
+    """
+    if jax.sharding.get_abstract_mesh().empty:  # called outside a training step
+        return fn
+    rows = PartitionSpec(("data", "fsdp"))
+    return jax.shard_map(fn, in_specs=rows, out_specs=rows, check_vma=False)
 
 
 def state_shardings(mesh: Mesh, abstract: T) -> T:

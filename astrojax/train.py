@@ -178,7 +178,7 @@ class Run:
         # Outputs stay where a restored state would be put, so that resuming gives the same bits.
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract_state())
         self.step = jax.jit(
-            make_step(self.graph, self.tx, self.total_steps),
+            sharding.within(self.mesh, make_step(self.graph, self.tx, self.total_steps)),
             donate_argnums=0,
             out_shardings=(shardings, sharding.replicated(self.mesh)),
         )

@@ -69,7 +69,7 @@ class StoredSource:
         return self.columns[name]
 
     def _image(self, index: int) -> np.ndarray:
-        image = self.images[index]
+        image = _stored(self.images, index)
         where = self.images.where
         image = fit(image, crop=self.crop, resize=self.resize, where=lambda: where(index))
         check.stamp_shape(image.shape, self.info.bands, where(index))
@@ -144,7 +144,7 @@ def _sample(
     """Some stamps, cut as they will be, after the checks that `open_source` lists."""
     sampled, stamps = readable(images, bad_pixels), []
     for i in sampled:
-        image = images[int(i)]
+        image = _stored(images, int(i))
         check.stamp_shape(image.shape, bands, images.where(int(i)))
         stamps.append(fit(image, crop=crop, resize=resize, where=lambda i=i: images.where(int(i))))
     bad = sum(map(check.count_bad, stamps))
@@ -304,6 +304,15 @@ def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"
 
 def _empty(stamp: np.ndarray) -> bool:
     return bool(((stamp == 0).mean((0, 1)) > 0.25).any())
+
+
+def _stored(images: Images, index: int) -> Shaped[np.ndarray, "h w c"]:
+    try:
+        return images[index]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a truncated record makes a library raise
+        raise Unreadable(f"{images.where(index)} cannot be read: {error}") from error
 
 
 class Unreadable(UserError):

@@ -26,7 +26,7 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, losses, views
+from astrojax import backbones, layers, losses, sharding, views
 from astrojax.config import call
 from astrojax.data.pipeline import DataInfo
 from astrojax.errors import UserError
@@ -127,7 +127,8 @@ class SimSiam(Method):
             image = batch["image"]
         else:
             lenses = Lens(*(batch[name] for name in Lens._fields))
-            image = self.draw(random.split(draw_key, len(lenses.theta_E)), lenses)
+            keys = random.split(draw_key, len(lenses.theta_E))
+            image = sharding.by_row(self.draw)(keys, lenses)
         if self.view is None:
             return self._resized(image[:, 0]), self._resized(image[:, 1])
         image = self._resized(image)

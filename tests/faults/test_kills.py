@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that is killed and started again is the run that was not; `study.py` has more kills."""
+
+import signal
+
+import harness
+import numpy as np
+
+from astrojax import checkpoint, faults, metrics
+
+
+def assert_same(run, undisturbed):
+    assert harness.largest_difference(run.workdir, undisturbed.workdir) == 0  # the same bits
+    assert harness.history(run.workdir) == harness.history(undisturbed.workdir)
+    assert run.trained() == undisturbed.trained()
+
+
+def test_every_example_is_seen_once_in_each_epoch(undisturbed):
+    sequence = np.concatenate(undisturbed.trained())
+    for epoch in sequence.reshape(40, 96):
+        assert sorted(epoch) == list(range(96))
+
+
+def test_kill_9_and_the_same_command_give_the_same_bits(undisturbed, data, tmp_path):
+    run, rng = harness.Harness(tmp_path, data), np.random.default_rng(1)
+    kills = [run.kill(rng, ahead=100) for _ in range(3)]
+    harness.finish(run.start())
+    # Each start went on from the newest checkpoint that was complete.
+    assert set(run.starts()) <= {0, *(k.checkpoint for k in kills)}
+    assert_same(run, undisturbed)
+
+
+def test_sigterm_saves_and_says_so_with_a_status_of_its_own(undisturbed, data, tmp_path):
+    run = harness.Harness(tmp_path, data)
+    process = run.start()
+    run.wait_for_step(33, process)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM" in harness.finish(process, faults.PREEMPTED)
+    saved = int(checkpoint.newest(run.workdir).name)
+    assert saved == metrics.read(run.workdir)[-1]["step"]  # nothing trained was lost
+    harness.finish(run.start())
+    assert run.starts() == [0, saved]
+    assert_same(run, undisturbed)
