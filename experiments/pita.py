@@ -12,9 +12,10 @@ Variants:
   survey of another seed (--config.data.seed=1), none of whose galaxies are in this one.
   On 2 CPU cores it takes 4 min 12 s in all, and gives NMAD 0.0729 +- 0.0031 and 0.107 +- 0.010
   outliers on 1,000 test galaxies (one seed, bootstrap errors); the template fit 0.0475 and 0.073.
-  With `--config.method.redshift_components=5` the redshift head predicts five Gaussians: after 8
-  epochs (`--config.epochs=8 --config.data.oversample.times=4`) 68% and 95% intervals hold 0.682 +- 0.015 and 0.954 +- 0.006 of the
-  test galaxies, with a CRPS of 0.110 +- 0.004 and NMAD 0.083 +- 0.003 (one seed).
+  With `--config.method.redshift_components=5` the redshift head predicts five Gaussians: after
+  `--config.epochs=8 --config.data.oversample.times=4`, 68% and 95% intervals hold 0.682 +- 0.015
+  and 0.954 +- 0.006 of the test galaxies, with a CRPS of 0.110 +- 0.004 and NMAD 0.083 +- 0.003
+  (one seed).
 - `smoke`: the same in seconds, for continuous integration.
 - `paper`: the published recipe on the authors' HDF5 file (their Hugging Face data set
   Ashodkh/candels-unlabeled-and-labeled-images, DOI 10.57967/hf/8044, or your own file in that
