@@ -22,12 +22,12 @@ from astrojax.data import survey
 
 FOLDER = RUNS / "own"
 CUTOUTS, CATALOGUE = FOLDER / "cutouts", FOLDER / "catalogue.fits"
-COUNT = 200 if SMALL else 3000
+COUNT = 240 if SMALL else 3000
 
 if not CATALOGUE.is_file():
     CUTOUTS.mkdir(parents=True, exist_ok=True)
     made = survey.load(
-        survey="candels", count=COUNT, validation=0, test=0, labelled_fraction=0.4,
+        survey="candels", count=COUNT, validation=0, test=0, labelled_fraction=0.5,
         held_out="all", max_magnitude_error=None, stamp=40, seed=7,
     )["train"]  # fmt: skip
     bands, scale = made.info.bands, made.info.pixel_scale / 3600
@@ -79,7 +79,7 @@ DATA = {
     "sentinels": {},
     "split": {
         "name": "id",
-        "fractions": {"train": 0.7, "validation": 0.1, "test": 0.2},
+        "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
         "seed": 0,
     },
     "cutouts": {
@@ -126,6 +126,8 @@ del config["evaluate"]["template_fit"]  # it knows the simulator
 config["evaluate"]["projection"]["columns_shown"] = ("redshift", "predicted_redshift")
 MODEL = RUNS / "own_pita"
 train.run(config, MODEL, sources)
+
+# %%
 evaluation.run(MODEL, sources)
 
 # %% [markdown]
