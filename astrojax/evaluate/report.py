@@ -180,10 +180,20 @@ def _sheet(sheet: Sheet) -> str:
     with open(sheet.path, newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     more = len(rows) - SHEET_ROWS
-    note = f" (first {SHEET_ROWS} of {len(rows)} rows)" if more > 0 else ""
-    body = _rows([cell.replace("_", " ") for cell in header], rows[:SHEET_ROWS])
-    caption = f"{sheet.caption}{note}; {Path(sheet.path).name}"
+    note = f"; the first {SHEET_ROWS} of {len(rows)} rows" if more > 0 else ""
+    shown = [name for name in header if name.removesuffix("_error") not in set(header) - {name}]
+    body = _rows(
+        [name.replace("_", " ") for name in shown],
+        [_cells(dict(zip(header, row, strict=True)), shown) for row in rows[:SHEET_ROWS]],
+    )
+    caption = f"{sheet.caption} ({Path(sheet.path).name}{note})"
     return f'<div class="wide">{body}</div><p><small>{_e(caption)}</small></p>'
+
+
+def _cells(row: Mapping[str, str], shown: Sequence[str]) -> list[str]:
+    """The cells of a row; a number and its error are one."""
+    errors = {name: row.get(f"{name}_error", "") for name in shown}
+    return [_number(float(row[n]), float(errors[n])) if errors[n] else row[n] for n in shown]
 
 
 def _rows(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:

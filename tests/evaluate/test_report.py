@@ -110,3 +110,13 @@ def test_scalars_have_magnitudes_of_fluxes_and_colours():
 def test_loss_curves_need_no_validation(tmp_path):
     records = [{"step": s, "loss": 1.0 / s, "validation_loss": 2.0 / s} for s in range(1, 9)]
     assert plots.loss_curves(records, tmp_path / "both.png").stat().st_size > 5000
+
+
+def test_a_number_of_a_sheet_stands_with_its_error(tmp_path):
+    columns = {"lower": [0.5], "nmad": [0.05123], "nmad_error": [0.0012], "my_error": [3]}
+    sheet = report.Sheet(report.write_csv(tmp_path / "bins.csv", columns), "Bins.")
+    report.write(tmp_path, [report.Section("photoz", {}, sheets=[sheet])], {}, {})
+    links = Links()
+    links.feed((tmp_path / "report.html").read_text())
+    assert "0.0512 ± 0.0012" in links.text and "Bins. (bins.csv)" in links.text
+    assert "nmad error" not in links.text and "my error" in links.text
