@@ -168,14 +168,23 @@ def with_magnitudes(source: Source, *, deredden: bool) -> Source:
 
     A magnitude is NaN where the flux is not positive; dereddening subtracts R_b E(B-V).
     """
-    example, info = source[0], source.info
-    if "magnitude" in example or "flux" not in example or info.zero_point is None:
+    info = source.info
+    if info.zero_point is None or _has(source, "magnitude") or not _has(source, "flux"):
         return source
     flux = np.asarray(source.column("flux"), np.float64)
     magnitude = info.zero_point - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
     if deredden:
         magnitude -= np.asarray(info.extinction) * np.asarray(source.column("ebv"))[:, None]
     return WithColumns(source, {"magnitude": magnitude.astype(np.float32)})
+
+
+def _has(source: Source, name: str) -> bool:
+    """Whether there is a column; no image is read for it, the first may be damaged."""
+    try:
+        source.column(name)
+    except KeyError:
+        return False
+    return True
 
 
 def hold(source: Source) -> ArraySource:
