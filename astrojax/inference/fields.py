@@ -11,9 +11,8 @@ from astrojax.data.pipeline import DataInfo
 from astrojax.inference import flags
 
 _UNITS = {
-    "ra": "deg", "dec": "deg", "ebv": "mag", "magnitude": "mag", "magnitude_error": "mag",
-    "color": "mag", "size": "arcsec", "theta_E": "arcsec", "theta_e": "arcsec",
-    "center_x": "arcsec", "center_y": "arcsec",
+    "ra": "deg", "dec": "deg", "ebv": "mag", "size": "arcsec", "theta_E": "arcsec",
+    "theta_e": "arcsec", "center_x": "arcsec", "center_y": "arcsec",
 }  # fmt: skip
 _FLUXES = {"microjansky": "uJy", "nanomaggies": "nmgy", "counts": "ct", "electrons": "electron",
            "electrons/s": "electron / s"}  # fmt: skip
@@ -23,6 +22,8 @@ _MEANING = {
     "training_distance": "mean distance to the nearest embedded training images, in their "
     "standard deviations",
     "predicted_redshift": "redshift",
+    "predicted_redshift_p16": "16th percentile of the redshift's predicted density",
+    "predicted_redshift_p84": "84th percentile of the redshift's predicted density",
     "predicted_redshift_sigma": "standard deviation of the redshift's predicted density",
     "predicted_redshift_weights": "weights of the Gaussians of the redshift's predicted density",
     "predicted_redshift_means": "means of the Gaussians of the redshift's predicted density",
@@ -31,6 +32,7 @@ _MEANING = {
     "predicted_class": "most probable class",
     "predicted_class_probability": "probability of each class",
     "predicted_cluster": "index of the most probable cluster; -1 for none",
+    "predicted_colour": "colours of neighbouring bands and a brightness, as in training",
     "predicted_anomaly_score": "how badly hidden patches are predicted",
     **flags.MEANING,
 }
@@ -65,12 +67,14 @@ def of_data(columns: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
 def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
     """What heads say, under `predicted_*`; classes and bands are columns of their own.
 
+    Of a density (`astrojax.mixture`) the 16th and 84th percentiles are added.
+
     Args:
         predictions: What `Method.predict` gives, {name: [n] or [n k]}.
         info: What the model was trained on: its bands and classes.
     """
     found = []
-    for name, values in predictions.items():
+    for name, values in (predictions | _percentiles(predictions)).items():
         key = f"predicted_{name}"
         meaning = _MEANING.get(key, "prediction")
         classes = info.classes if "cluster" not in predictions else None
@@ -85,6 +89,18 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
         if name == "label" and classes:
             names = np.array([*classes, ""])
             found.append(Field("predicted_class", names[values], "", _MEANING["predicted_class"]))
+    return found
+
+
+def _percentiles(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    from astrojax import mixture
+
+    found = {}
+    for name in predictions:
+        density = mixture.read(dict(predictions), name)
+        if density is not None:
+            both = np.asarray(mixture.quantile(density, np.array([0.16, 0.84], np.float32)))
+            found |= {f"{name}_p16": both[:, 0], f"{name}_p84": both[:, 1]}
     return found
 
 
@@ -109,13 +125,15 @@ def without_values(predictions: Mapping[str, np.ndarray], rows: Any) -> dict[str
 
 def _parts(name: str, values: np.ndarray, bands: tuple[str, ...]) -> list[tuple[str, np.ndarray]]:
     by_band = values.ndim == 2 and values.shape[1] == len(bands) and len(bands) > 1
-    if by_band and name in ("magnitude", "magnitude_error", "flux"):
+    if by_band and name.split("_")[0] in ("magnitude", "flux"):
         return [(f"{name}_{_plain(b)}", values[:, i]) for i, b in enumerate(bands)]
     return [(name, values[:, 0] if values.shape[1:] == (1,) else values)]
 
 
 def _unit(name: str, info: DataInfo) -> str:
-    return _FLUXES.get(info.unit, "") if name == "flux" else _UNITS.get(name, "")
+    if name.split("_")[0] == "flux":
+        return _FLUXES.get(info.unit, "")
+    return "mag" if name.startswith("magnitude") else _UNITS.get(name, "")
 
 
 def _plain(name: str) -> str:
