@@ -157,17 +157,18 @@ def check_batch(mesh: Mesh, batch_size: int, examples: int) -> None:
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
     """Which rows of a global batch this process reads, ascending."""
-    pieces = _over_all(mesh).addressable_devices_indices_map((batch_size,)).values()
+    pieces = over_all(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.unique(np.concatenate([np.arange(batch_size)[piece] for piece in pieces]))
 
 
 def put_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     """This process's rows of a batch as part of global arrays split over all devices."""
-    sharding = _over_all(mesh)
+    sharding = over_all(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
 
-def _over_all(mesh: Mesh) -> NamedSharding:
+def over_all(mesh: Mesh) -> NamedSharding:
+    """The sharding of a batch: its rows divided among all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 

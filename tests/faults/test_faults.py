@@ -24,7 +24,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_run(data, tmp_path):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
 
-    run = harness.Harness(tmp_path, data, "--config.log_every=120")
+    run = harness.Harness(tmp_path, data, "--config.log_every=60")
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}  # it could not be written
     err = harness.finish(run.start(preexec_fn=little_room, env=cache), faults.USER_ERROR)
     last = err.strip().splitlines()[-1]

@@ -17,13 +17,13 @@ def assert_same(run, undisturbed):
 
 def test_every_example_is_seen_once_in_each_epoch(undisturbed):
     sequence = np.concatenate(undisturbed.trained())
-    for epoch in sequence.reshape(40, 96):
+    for epoch in sequence.reshape(20, 96):
         assert sorted(epoch) == list(range(96))
 
 
 def test_kill_9_and_the_same_command_give_the_same_bits(undisturbed, data, tmp_path):
     run, rng = harness.Harness(tmp_path, data), np.random.default_rng(1)
-    kills = [run.kill(rng, ahead=100) for _ in range(3)]
+    kills = [run.kill(rng, ahead=40) for _ in range(3)]
     harness.finish(run.start())
     # Each start went on from the newest checkpoint that was complete.
     assert set(run.starts()) <= {0, *(k.checkpoint for k in kills)}

@@ -17,10 +17,10 @@ def get_config() -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config("smoke")
-    config.epochs = 40.0
+    config.epochs = 20.0
     config.batch_size = 16
     config.log_every = 1
-    config.checkpoint_every = 10
+    config.checkpoint_every = 15
     config.threads = 2
     config.evaluate = ConfigDict()
     config.data = {
