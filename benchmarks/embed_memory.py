@@ -6,7 +6,9 @@
 
 Each count is a process of its own, which runs what `python -m astrojax.embed` runs, from file to
 Parquet table, with a small untrained network. Printed are the peak resident memory of the process,
-of which all but the data's ids is the same for any count, and the objects per second.
+of which all but the data's ids is the same for any count, and the objects per second. On two CPU
+cores, shared with other work, 10,000, 100,000 and 1,000,000 objects of 16 x 16 pixels took 606, 625
+and 649 MiB, at 2,300 to 4,500 objects per second.
 """
 
 import argparse

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from astrojax import embed
+from astrojax.data import tfds
 from astrojax.data.pipeline import ArraySource
 from astrojax.errors import UserError
 from astrojax.inference import door, flags, model
@@ -69,8 +70,50 @@ def test_kinds_of_data_are_recognised(opens, tmp_path, images, stamps, cutouts):
         np.testing.assert_array_equal(opened.source[place]["image"], pixels[1])
     with pytest.raises(UserError, match="what shape has an image"):
         opens(tmp_path / "a.parquet", *SAID)
+    tfds.convert({"train": made["npz"].source}, tmp_path / "sets", "own")
+    for path in (tmp_path / "sets", tmp_path / "sets" / "own"):
+        converted = opens(path)
+        assert converted.section["name"] == "tfds" and len(converted.source) == 12
     again = door.reopen(json.loads(json.dumps(made["fits"].section)), "train", "again")
     assert len(again.source) == 12
+
+
+def test_bands_in_extensions_and_files(opens, tmp_path, images):
+    for name in ("named", "numbered", "files"):
+        (tmp_path / name).mkdir()
+    for i, image in enumerate(images[0][:3]):
+        planes = image.transpose(2, 0, 1)
+        g, r = (fits.ImageHDU(p, name=b) for p, b in zip(planes, "gr", strict=True))
+        fits.HDUList([fits.PrimaryHDU(), r, g]).writeto(tmp_path / "named" / f"c{i}.fits")
+        hdus = [fits.PrimaryHDU(), *map(fits.ImageHDU, planes)]
+        fits.HDUList(hdus).writeto(tmp_path / "numbered" / f"c{i}.fits")
+        for band, plane in zip("gr", planes, strict=True):
+            fits.PrimaryHDU(plane).writeto(tmp_path / "files" / f"c{i}_{band}.fits")
+    for path in ("named", "numbered", "files/{id}_{band}.fits"):
+        opened = opens(tmp_path / path, *SAID)
+        np.testing.assert_array_equal(opened.source[2]["image"], images[0][2])
+    (tmp_path / "files" / "c1_r.fits").unlink()
+    with pytest.raises(UserError, match="1 objects have no file of band r, e.g. 'c1'"):
+        opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)
+    with pytest.raises(UserError, match="which HDUs are the bands g, r.*--set hdus"):
+        opens(tmp_path / "files", *SAID)
+
+
+def test_catalogues_and_cutouts_that_do_not_match(opens, cutouts, tmp_path):
+    table = Table.read(tmp_path / "cat.fits")
+    table["ID"][0], table["RA"] = "x", table["RA"] / 15
+    table["RA"].unit = None
+    table.write(tmp_path / "hours.fits")
+    joined = ("bands=g,r", f"catalogue={tmp_path / 'hours.fits'}")
+    with pytest.raises(UserError, match="looks like hours; set data.position_unit"):
+        opens(cutouts, *joined)
+    with pytest.raises(UserError, match="1 objects have no cutout, 1 cutouts have no object"):
+        opens(cutouts, *joined, "position_unit=hourangle")
+    opened = opens(cutouts, *joined, "position_unit=hourangle", "unmatched=drop")
+    assert len(opened.source) == 11
+    np.testing.assert_allclose(opened.source.column("ra"), 150 + np.arange(1, 12) / 60)
+    on_sky = opens(cutouts, *joined, "position_unit=hourangle", "match=sky")
+    assert "x" in on_sky.source.column("id")
 
 
 def test_what_is_not_said_is_asked_for(opens, stamps, tmp_path, cutouts, images):
