@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Both take a minute on two busy cores; `python tools/notebooks.py --execute NAME` runs the others.
-EXECUTED = ("magnitudes", "your_own_cutouts")
+# It meets every command; `python tools/notebooks.py --execute NAME` runs the others, each a minute.
+EXECUTED = ("your_own_cutouts",)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,9 @@ def test_each_opens_in_colab_and_has_no_outputs(notebooks):
 
 def test_they_run(notebooks, monkeypatch):
     monkeypatch.setenv("ASTROJAX_SMALL", "1")
+    # One device: programs for the eight of the other tests take longer to compile.
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     made = [notebooks.notebook(notebooks.COLAB / f"{name}.py") for name in EXECUTED]
     ran = notebooks.execute(made)
     shown = [o for c in ran.cells if c.cell_type == "code" for o in c.outputs]
-    assert sum("image/png" in o.get("data", {}) for o in shown) >= 4
+    assert sum("image/png" in o.get("data", {}) for o in shown) >= 2
