@@ -22,7 +22,7 @@ from astrojax.data import survey
 
 FOLDER = RUNS / "own"
 CUTOUTS, CATALOGUE = FOLDER / "cutouts", FOLDER / "catalogue.fits"
-COUNT = 240 if SMALL else 3000
+COUNT = 150 if SMALL else 3000
 
 if not CATALOGUE.is_file():
     CUTOUTS.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,7 @@ from astrojax.evaluate import run as evaluation
 
 config = plain(pita.get_config(VARIANT))
 config["data"] = DATA
-del config["evaluate"]["template_fit"]  # it knows the simulator
-config["evaluate"]["projection"]["columns_shown"] = ("redshift", "predicted_redshift")
+config["evaluate"] = {task: config["evaluate"][task] for task in ("photoz", "explorer")}
 MODEL = RUNS / "own_pita"
 train.run(config, MODEL, sources)
 
