@@ -49,6 +49,16 @@ def test_nothing_in_a_bundle_is_a_pickle(bundle):
     assert json.loads((bundle / "card.json").read_text())["data"]["unit"] == "microjansky"
 
 
+def test_a_bundle_knows_what_its_training_images_look_like(bundle, images):
+    model = astrojax.load(bundle)
+    known = model.distance(model.embed(images))
+    assert model.card["outside"]["threshold"] > 0 and not model.outside(known).all()
+    far = model.embed(images) * 100
+    assert model.outside(model.distance(far)).all()
+    far[0] = np.nan
+    assert np.isnan(model.distance(far)[0]) and not model.outside(model.distance(far))[0]
+
+
 def test_images_that_do_not_match_the_card(bundle, images):
     model = astrojax.load(bundle)
     with pytest.raises(UserError, match="F606W, F814W, F125W, F160W"):

@@ -29,13 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _export(given: argparse.Namespace, command: str) -> None:
     from astrojax import export
+    from astrojax.errors import UserError
     from astrojax.export import backbone
-    from astrojax.inference import model, tables
+    from astrojax.inference import model
 
     if given.format == "bundle":
         print(f"{export(given.workdir, given.out)}: model bundle")
         return
-    out = tables.check_new(Path(given.out), overwrite=False)
+    out = Path(given.out).expanduser()
+    if out.exists():
+        raise UserError(f"{out} exists already; give another name, or remove it")
     told = backbone.save(model.open_model(given.workdir, None).method, out, library=given.format)
     print(f"{out}: {told}")
 

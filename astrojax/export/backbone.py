@@ -47,7 +47,9 @@ def save(method: Method, path: Path, *, library: str) -> str:
         )
     torch.save(module, path, arch=_LIBRARIES[type(module)][1])
     count = sum(v.size for v in nnx.to_flat_state(nnx.state(module)).leaves)
-    return f"{kind} with {count} numbers under {library}'s names (load with strict=False: no head)"
+    return (
+        f"{kind} with {count} weights under {library}'s names (strict=False where it has no head)"
+    )
 
 
 def find(method: Method) -> nnx.Module:

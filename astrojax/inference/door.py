@@ -167,8 +167,9 @@ def _section(
 ) -> dict[str, Any]:
     """The data section of files that have none yet."""
     pixels = {name: changes.pop(name) for name in _PIXELS if name in changes}
-    if isinstance(pixels.get("bands"), str):
-        pixels["bands"] = (pixels["bands"],)
+    if "bands" in pixels:
+        bands = pixels["bands"]
+        pixels["bands"] = tuple(map(str, bands if isinstance(bands, tuple) else (bands,)))
     deredden = changes.pop("deredden", model.card["dereddened"])
     catalogue = changes.pop("catalogue", changes.pop("table", None))
     name, path = kinds.recognise(data, changes)
@@ -176,8 +177,7 @@ def _section(
     if "info" in kinds.parameters(name):
         said = kinds.stated(path) if name == "hdf5" and path else {}
         section["info"] = _describe(said | pixels, name, as_trained, model.info)
-    bands = section.get("info", {}).get("bands", ())
-    section |= kinds.look(name, path, bands, changes)
+    section |= kinds.look(name, path, section.get("info", {}).get("bands", ()), changes)
     if name == "tfds":
         section["splits"] = {"test": _tfds_split(section, split)}
     keys = dict(changes)

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +34,9 @@ def check_listing(given: argparse.Namespace) -> tuple[Path, Path]:
 
 def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Writes the columns [n]; vectors [n k] are left to the table they come from."""
-    write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
+    temporary = out.with_name(f".{out.name}.tmp")
+    write_csv(temporary, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
+    os.replace(temporary, out)
 
 
 def images_of(table: Path, data: str | None) -> Opened:
@@ -87,4 +90,7 @@ def sheet(
     asked = SimpleNamespace(id=np.asarray(ids).astype(np.asarray(source.column("id")).dtype))
     stamps = columns.stamps(asked, source, np.arange(len(ids)))
     pictures = plots.rgb(stamps, source.info.bands, source.info.unit)
-    return plots.contact_sheet(pictures, captions, path, per_row=per_row, title=title)
+    temporary = path.with_name(f".{path.name}")  # a PNG by its suffix
+    plots.contact_sheet(pictures, captions, temporary, per_row=per_row, title=title)
+    os.replace(temporary, path)
+    return path

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 import astrojax
 from astrojax import sharding
 from astrojax.bundle import Model
+from astrojax.data import check
 from astrojax.data.pipeline import Source, Subset
 from astrojax.errors import UserError
 from astrojax.evaluate.embed import Embedder
@@ -79,17 +81,18 @@ def run(
     if begun < total:
         rest = Subset(opened.source, np.arange(begun, total))
         with Progress(total, begun) as progress:
-            for batch in _parts(model, rest, wanted):
+            for batch in _parts(model, rest, wanted, progress):
                 rows = slice(parts.rows, parts.rows + len(batch[""]))
                 beside = {name: values[rows] for name, values in columns.items()}
                 parts.add(_fields(model, opened, wanted, beside, batch))
-                progress.at(parts.rows)
     tables.write(parts.files(), out, _provenance(model, opened, total, command))
     parts.remove()
     return out
 
 
-def _parts(model: Model, source: Source, wanted: Wanted) -> Iterator[dict[str, np.ndarray]]:
+def _parts(
+    model: Model, source: Source, wanted: Wanted, progress: "Progress"
+) -> Iterator[dict[str, np.ndarray]]:
     """Results of `wanted.chunk` objects at a time."""
     mesh = sharding.make_mesh(fsdp=1)
     apply = Embedder(
@@ -103,6 +106,7 @@ def _parts(model: Model, source: Source, wanted: Wanted) -> Iterator[dict[str, n
     for batch in apply(inspected, threads=wanted.threads, beside=flags.SEEN):
         held.append(batch)
         count += len(batch[""])
+        progress.add(len(batch[""]))
         if count >= wanted.chunk:
             yield _joined(held)
             held, count = [], 0
@@ -112,7 +116,7 @@ def _parts(model: Model, source: Source, wanted: Wanted) -> Iterator[dict[str, n
 
 def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     whole = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
-    if len(whole[""]) > 1 and whole[flags.UNREADABLE].all():
+    if len(whole[""]) >= check.SAMPLE and whole[flags.UNREADABLE].all():
         raise UserError(
             f"not one of {len(whole[''])} images in a row could be read: mend the data and give "
             "the same command again; what was finished is kept"
@@ -130,7 +134,7 @@ def _fields(
     """The columns of one part, in the order they have in the table."""
     seen = {name: results[name] for name in flags.SEEN}
     empty = seen[flags.UNREADABLE].copy()
-    if wanted.bad_pixels == "null":
+    if wanted.bad_pixels == "null" and "image" in model.method.inputs:
         empty |= seen[flags.BAD_PIXELS]
     found = fields.without_values(
         {k: v for k, v in results.items() if k not in flags.SEEN}, np.flatnonzero(empty)
@@ -157,13 +161,22 @@ def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> 
         "astrojax version": astrojax.__version__,
         "model": model.hash,
         "data": json.dumps([opened.section, opened.split], sort_keys=True),
+        "data files": _files(opened.section),
         "object ids": digest.hexdigest()[:12],
         "contents": contents,
     }
 
 
+def _files(section: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """Size and time of change of the files that a section names."""
+    images = section.get("cutouts", section)
+    paths = [p for p in (section.get("table"), images.get("path")) if isinstance(p, str)]
+    states = [(p, os.stat(p)) for p in paths if os.path.isfile(p)]
+    return [(p, state.st_size, state.st_mtime_ns) for p, state in states]
+
+
 def _provenance(model: Model, opened: Opened, total: int, command: str) -> dict[str, str | int]:
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)  # FITS dates are UTC
     return {
         "model": f"{type(model.method).__name__}, trained on {model.card['trained_on']}",
         "model_hash": model.hash,
@@ -194,7 +207,7 @@ class Progress:
         from rich.progress import MofNCompleteColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        self.total, self.begun, self.clock = total, begun, time.monotonic
+        self.total, self.begun, self.done, self.clock = total, begun, begun, time.monotonic
         self.start = self.told = self.clock()
         console = Console(stderr=True)
         columns = (*Bars.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -210,13 +223,14 @@ class Progress:
         if self.bars:
             self.bars.stop()
 
-    def at(self, done: int) -> None:
-        """Tells that so many objects are finished; log lines come every ten seconds at most."""
+    def add(self, count: int) -> None:
+        """Tells that so many more objects are done; log lines come every ten seconds at most."""
+        self.done += count
         now = self.clock()
         if self.bars:
-            self.bars.update(self.task, completed=done)
-        elif now - self.told > 10 or done == self.total:
-            rate = (done - self.begun) / max(now - self.start, 1e-9)
-            logging.info("%d of %d objects, %.0f a second, %.1f min left", done, self.total, rate,
-                         (self.total - done) / rate / 60)  # fmt: skip
+            self.bars.update(self.task, completed=self.done)
+        elif now - self.told > 10 or self.done == self.total:
+            rate = (self.done - self.begun) / max(now - self.start, 1e-9)
+            logging.info("%d of %d objects, %.0f a second, %.1f min left", self.done, self.total,
+                         rate, (self.total - self.done) / rate / 60)  # fmt: skip
             self.told = now
