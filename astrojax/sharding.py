@@ -121,7 +121,9 @@ def lost_process(error: BaseException) -> bool:
 
 def agree(good: bool) -> bool:
     """Whether something is so for every process; all have to call it."""
-    return not several() or bool(np.all(multihost_utils.process_allgather(np.array(good))))
+    if not several():
+        return good
+    return bool(np.all(multihost_utils.process_allgather(np.array(good))))
 
 
 def make_mesh(*, fsdp: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
