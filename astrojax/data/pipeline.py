@@ -224,7 +224,9 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     except (ModuleNotFoundError, AttributeError) as error:
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("astrojax"):
             raise
-        raise UserError(f"config key 'data.name' is {name!r}; {_kinds()}") from None
+        raise UserError(
+            f"config key 'data.name' is {name!r}; kinds of data are: {', '.join(kinds())}"
+        ) from None
     path = section.get("path")
     if section.get("fetch") and isinstance(path, str) and not glob.glob(path):
         raise UserError(f"there is no {path!r}: {section['fetch']}")
@@ -258,7 +260,8 @@ def load(section: Mapping[str, Any]) -> dict[str, Source]:
     return sources
 
 
-def _kinds() -> str:
+def kinds() -> list[str]:
+    """Names of the readers: the modules of `astrojax.data` that have a `load`."""
     import pkgutil
 
     from astrojax import data
@@ -269,7 +272,7 @@ def _kinds() -> str:
         with open(spec.origin, encoding="utf-8") as file:
             if "\ndef load(" in file.read() and module.name != "pipeline":
                 found.append(module.name)
-    return f"kinds of data are: {', '.join(sorted(found))}"
+    return sorted(found)
 
 
 def read(source: Source, index: int) -> dict[str, Any]:

@@ -4,13 +4,11 @@
 import importlib
 import inspect
 import os
-import pkgutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax import data as readers
-from astrojax.data import check
+from astrojax.data import check, pipeline
 from astrojax.errors import UserError
 
 _SUFFIXES = {
@@ -52,7 +50,7 @@ def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
         UserError: There is no such file, or nothing tells what it is.
     """
     path = os.path.abspath(os.path.expanduser(data))
-    if not os.path.exists(path) and data in _readers():
+    if not os.path.exists(path) and data in pipeline.kinds():
         given = settings.pop("path", settings.pop("directory", ""))
         return data, os.path.abspath(os.path.expanduser(given)) if given else ""
     if "{id}" in data:
@@ -71,30 +69,20 @@ def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
     if found.suffix.lower() not in _SUFFIXES:
         raise UserError(
             f"{data}: nothing tells what kind of data it is; name the reader, e.g. --data hdf5 "
-            f"--set path={data} (readers: {', '.join(_readers())})"
+            f"--set path={data} (readers: {', '.join(pipeline.kinds())})"
         )
     return _SUFFIXES[found.suffix.lower()], path
 
 
-def _readers() -> list[str]:
-    found = []
-    for module in pkgutil.iter_modules(readers.__path__):
-        if module.name in ("pipeline", "catalogue"):
-            continue
-        if hasattr(importlib.import_module(f"astrojax.data.{module.name}"), "load"):
-            found.append(module.name)
-    return found
-
-
 def _folder(folder: Path) -> tuple[str, str]:
-    if any(folder.glob("**/dataset_info.json")):
+    levels = ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json")
+    if any(any(folder.glob(level)) for level in levels):
         return "tfds", str(folder)
-    names = {"".join(p.suffixes[-2:] if p.suffix in (".gz", ".fz") else [p.suffix]).lower()
-             for p in folder.rglob("*") if p.is_file()}  # fmt: skip
+    found = {_suffix(p) for p in folder.rglob("*") if p.is_file()}
     kinds = {
-        "fits": sorted(n for n in names if n.endswith(_FITS)),
-        "folder": sorted(n for n in names if n in _PICTURES),
-        "parquet": sorted(n for n in names if n in (".parquet", ".pq")),
+        "fits": sorted(s for s in found if s.lower() in _FITS),
+        "folder": sorted(s for s in found if s.lower() in _PICTURES),
+        "parquet": sorted(s for s in found if s.lower() in (".parquet", ".pq")),
     }
     there = [kind for kind, suffixes in kinds.items() if suffixes]
     if len(there) != 1:
@@ -104,15 +92,18 @@ def _folder(folder: Path) -> tuple[str, str]:
         )
     if there[0] == "folder":
         return "folder", str(folder)
-    suffixes = {Path(p).name[Path(p).name.lower().index(s) :] for s in kinds[there[0]]
-                for p in folder.rglob("*") if p.name.lower().endswith(s)}  # fmt: skip
-    if len(suffixes) > 1:
+    first, *others = kinds[there[0]]
+    if others:
         raise UserError(
-            f"the files in {folder} end in {', '.join(sorted(suffixes))}: give a pattern, e.g. "
-            f"--data '{folder}/{{id}}{min(suffixes)}'"
+            f"the files in {folder} end in {first} and {', '.join(others)}: give a pattern, e.g. "
+            f"--data '{folder}/{{id}}{first}'"
         )
-    star = "*" if there[0] == "parquet" else "{id}"
-    return there[0], f"{folder}/{star}{suffixes.pop()}"
+    return there[0], f"{folder}/{'*' if there[0] == 'parquet' else '{id}'}{first}"
+
+
+def _suffix(file: Path) -> str:
+    """`.fits`, or `.fits.gz` of a compressed file."""
+    return "".join(file.suffixes[-2:] if file.suffix in (".gz", ".fz") else [file.suffix])
 
 
 def look(

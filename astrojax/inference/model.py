@@ -37,7 +37,13 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
         shutil.rmtree(kept)
     if not kept.exists():
         logging.info("making %s of %s", kept, bundle.checkpoint_name(run))
-        bundle.export(run, kept)
+        try:
+            bundle.export(run, kept)
+        except UserError as error:
+            raise UserError(
+                f"{error} (a run's training data and folder are needed once, to make its bundle; "
+                "where they are, `python -m astrojax.export` makes one for --model)"
+            ) from None
     return bundle.load(kept)
 
 
