@@ -11,6 +11,7 @@ objects gives their ids, to copy or as CSV. The table comes from astrojax.embed,
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--neighbors", type=cli.positive, default=15, help="of UMAP (default 15)")
     add("--thumbnail", type=cli.positive, default=48, metavar="PIXELS",
         help="side of a thumbnail (default 48)")  # fmt: skip
-    add("--no-thumbnails", action="store_true", help="points alone: the images are not needed")
+    add("--no-sheet", action="store_true", help="no thumbnails: the images are not needed")
     add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
         "the table was made")  # fmt: skip
     add("--seed", type=int, default=0, help="of the choice and the plane (default 0)")
@@ -53,7 +54,7 @@ def _explore(given: argparse.Namespace, command: str) -> None:
 
     out = tables.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
     table = lookup.Rows(given.table)
-    opened = None if given.no_thumbnails else sheets.images_of(table.path, given.data)
+    opened = None if given.no_sheet else sheets.images_of(table.path, given.data)
     rows, embedding = choose(table, limit=given.limit, seed=given.seed)
     if len(rows) < 3:
         raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")
@@ -72,7 +73,9 @@ def _explore(given: argparse.Namespace, command: str) -> None:
     page = explorer.page(
         ids, points, values, pictures=pictures, axes_name=axes_name, title=table.path.stem,
     )  # fmt: skip
-    out.write_text(page, encoding="utf-8")
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, out)
     print(f"{out}: {len(rows)} objects in the plane of {axes_name}")
 
 

@@ -68,7 +68,7 @@ def test_a_limited_page_needs_no_images(table, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         explore.main(flags)
     assert stopped.value.code == 2 and not out.exists()
-    explore.main([*flags, "--no-thumbnails"])
+    explore.main([*flags, "--no-sheet"])
     assert len(content(out)["ids"]) == 10 and not content(out)["sheets"]
 
 
