@@ -16,7 +16,6 @@ metadata say which model, data and command made it.
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from astrojax.inference import cli
 
@@ -34,7 +33,7 @@ def _embed(given: argparse.Namespace, command: str) -> None:
     make(given, command, embedding=True, predictions=False)
 
 
-def make(given: argparse.Namespace, command: str, *, embedding: bool, predictions: bool) -> Any:
+def make(given: argparse.Namespace, command: str, *, embedding: bool, predictions: bool) -> None:
     """Makes the table that the options ask for.
 
     Args:

@@ -106,3 +106,6 @@ def run(main: Callable[[Any, str], None], options: argparse.ArgumentParser, name
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with what is left", file=sys.stderr)
+        sys.exit(130)  # as a shell reports an interrupt
