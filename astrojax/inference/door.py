@@ -190,9 +190,10 @@ def _section(
     for key, value in keys.items():
         _put(section["cutouts"] if catalogue is not None else section, key, value)
     if deredden:
-        _check_ebv(section)
         section["deredden"] = True
-        (section.get("cutouts") or section)["info"]["extinction"] = model.info.extinction
+        if name != "tfds":  # which was converted with its columns and its extinction
+            _check_ebv(section)
+            section.get("cutouts", section)["info"]["extinction"] = model.info.extinction
     return section
 
 
@@ -217,10 +218,10 @@ def _describe(
     if as_trained:
         for name in ("bands", "unit"):
             info.setdefault(name, getattr(trained, name))
-        for name in ("zero_point", "pixel_scale"):
-            # The scale of a WCS is better than a statement about it.
-            if info[name] is None and (name, reader) != ("pixel_scale", "fits"):
-                info[name] = getattr(trained, name)
+        if info["zero_point"] is None and info["unit"] == trained.unit:
+            info["zero_point"] = trained.zero_point
+        if info["pixel_scale"] is None and reader != "fits":  # a WCS tells better
+            info["pixel_scale"] = trained.pixel_scale
         return info
     if reader == "fits":
         info.setdefault("unit", "header")

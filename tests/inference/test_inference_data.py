@@ -135,6 +135,8 @@ def test_what_is_not_said_is_asked_for(opens, stamps, tmp_path, cutouts, images)
         opens(cutouts, "bands=g,r")
     assert opens(cutouts, as_trained=True).source.info.unit == "nanomaggies"
     assert opens(stamps, as_trained=True).source.info.pixel_scale == 0.2
+    with pytest.raises(UserError, match="zero_point' is needed: what magnitude is one counts"):
+        opens(stamps, "unit=counts", as_trained=True)
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file["images"] = images[0][:, :2].transpose(0, 3, 2, 1)  # [n 2 20 2]
     with pytest.raises(UserError, match="which axis are the 2 bands"):
