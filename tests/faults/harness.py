@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,13 @@ class Harness:
         return self.folder / f"ids_{process}.jsonl"
 
     def wait_for_step(self, step: int, process: subprocess.Popen) -> None:
-        """Returns once a step is logged."""
+        """Returns once a new run has logged a step."""
+        self.wait_for(lambda: len(metrics.read(self.workdir)), step, process)
+
+    def wait_for(self, count: Callable[[], int], least: int, process: subprocess.Popen) -> None:
+        """Returns once a count is large enough."""
         deadline = time.monotonic() + LIMIT
-        while not (seen := metrics.read(self.workdir)) or seen[-1]["step"] < step:
+        while count() < least:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -84,12 +89,13 @@ class Harness:
 
         One kill in five falls into the start of the program.
         """
-        before = self.newest()
+        before = len(self.read())
         process = self.start()
         if rng.random() < 0.2:
             time.sleep(rng.uniform(0.5, 4.0))
         else:
-            self.wait_for_step(before + int(rng.integers(1, ahead)), process)
+            # The log still has steps of the start before, which a new start drops.
+            self.wait_for(lambda: len(self.read()) - before, int(rng.integers(1, ahead)), process)
             time.sleep(rng.uniform(0.0, 0.05))
         process.send_signal(signal.SIGKILL)
         _, err = process.communicate()
@@ -121,8 +127,8 @@ class Harness:
 
     def read(self, process: int = 0) -> list[dict]:
         """What a process read: {"start", "step", "ids"} of each batch, over all its starts."""
-        records = []
-        for line in self.ids(process).read_text().splitlines():
+        records, path = [], self.ids(process)
+        for line in path.read_text().splitlines() if path.is_file() else ():
             with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill
                 records.append(json.loads(line))
         return records
