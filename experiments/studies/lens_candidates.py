@@ -22,17 +22,17 @@ What this does not show: galaxies of another telescope differ from candidates in
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import run, write_rows
 
-from astrojax import checkpoint, sharding
+from astrojax import checkpoint
 from astrojax.data.npz import EncodedImages
 from astrojax.data.pipeline import ArraySource
 from astrojax.errors import UserError
-from astrojax.evaluate import linear_probe, plots, report
+from astrojax.evaluate import linear_probe, plots
 from astrojax.evaluate import run as evaluation
 from astrojax.evaluate.embed import embed
 from astrojax.train import Run
@@ -114,10 +114,6 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("runs/lens_candidates"))
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
     options.out.mkdir(parents=True, exist_ok=True)
     runs = dict(r.split("=", 1) for r in options.runs if "=" in r)
     if len(runs) < len(options.runs):
@@ -148,7 +144,7 @@ def main() -> None:
             line = {"features": name, "task": task, "roc_auc": float(np.mean(found))}
             rows.append(line | {"std": float(np.std(found, ddof=1)), "fits": len(found)})
             logging.info("%(features)s, %(task)s: AUC %(roc_auc).3f +- %(std).3f", rows[-1])
-    report.write_csv(options.out / "table.csv", {k: [r[k] for r in rows] for k in rows[0]})
+    write_rows(options.out / "table.csv", rows)
 
     first = next(iter(runs))
     best = lenses[grade == grade.max()][:6]
@@ -164,7 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -17,7 +17,6 @@ the R2 of both, and `embeddings.png` the planes of LenSiam and SimSiam side by s
 """
 
 import argparse
-import csv
 import dataclasses
 import importlib.util
 import json
@@ -27,9 +26,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, sharding, train
-from astrojax.config import plain
+from astrojax import checkpoint, train
 from astrojax.data import pipeline
 from astrojax.evaluate import linear_probe, plots, projection, regression
 from astrojax.evaluate import run as evaluation
@@ -40,15 +39,6 @@ from astrojax.simulate.lens_scene import EUCLID
 PRETRAINED = {"LenSiam": "lensiam", "SimSiam": "simsiam_lenses"}
 METHODS = (*PRETRAINED, "from scratch", "ImageNet")
 PENALTIES = tuple(10.0**p for p in range(-5, 3))
-
-
-def experiment(name: str, variant: str) -> dict[str, Any]:
-    """The config of an experiment."""
-    path = Path(__file__).parents[1] / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return plain(module.get_config(variant))
 
 
 def pretraining(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -193,22 +183,6 @@ def neighbourhoods(folder: Path, points: Path) -> dict[str, float]:
     return {f"knn_{k}_r2": projection.structure(embedding, v, k=10) for k, v in truth.items()}
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every score."""
-    found = []
-    for method in METHODS:
-        same = [r for r in rows if r["method"] == method]
-        line: dict[str, Any] = {"method": method, "seeds": len(same)}
-        for key in same[0] if same else ():
-            if key not in ("method", "seed"):
-                values = np.array([r[key] for r in same])
-                line[key] = float(values.mean())
-                line[f"{key}_std"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-        if same:
-            found.append(line)
-    return found
-
-
 def transfer_figure(summary: list[dict[str, Any]], path: Path) -> None:
     """R2 of the fine-tuned networks, and of the probes on frozen features."""
     canvas = plots.figure(11, 4)
@@ -243,15 +217,6 @@ def plane_figure(points: dict[str, Path], path: Path) -> None:
     plots.save(canvas, path)
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with a header; methods without pretraining lack some columns."""
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> None:
     """Runs what is missing, then writes the tables and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -261,10 +226,6 @@ def main() -> None:
     parser.add_argument("--imagenet", default=None, help="torchvision's ResNet-18 weights")
     parser.add_argument("--smoke", action="store_true", help="everything in a minute, tiny")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
     options.out.mkdir(parents=True, exist_ok=True)
 
     methods = METHODS if options.imagenet else METHODS[:-1]
@@ -279,10 +240,10 @@ def main() -> None:
                 len(rows), len(options.seeds) * len(methods), method, seed, scores["r2"],
                 scores["probe_theta_E_r2"],
             )  # fmt: skip
-            write_csv(options.out / "table.csv", rows)
+            write_rows(options.out / "table.csv", rows)
             jax.clear_caches()  # compiled steps of other networks are not needed again
-    summary = summarise(rows)
-    write_csv(options.out / "summary.csv", summary)
+    summary = summarise(rows, "method")
+    write_rows(options.out / "summary.csv", summary)
     transfer_figure(summary, options.out / "transfer.png")
     first = options.seeds[0]
     planes = {m: options.out / f"{m.lower()}_{first}.npz" for m in PRETRAINED}
@@ -290,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

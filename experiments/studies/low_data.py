@@ -16,15 +16,14 @@ at any moment. `table.csv` has one row per run, `summary.csv` mean and standard 
 
 import argparse
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from schemes import one_run, prepare, rows_of, sources_of, stages_of, summarise, write_rows
+from common import run, summarise, write_rows
+from schemes import one_run, prepare, rows_of, sources_of, stages_of
 
 from astrojax.data.labels import thin_labels
-from astrojax.errors import UserError
 
 SIZES = (*range(100, 1001, 100), 1500, 2000, 2500, 3000, 10000, 20000, 30000, 40000)
 
@@ -102,13 +101,10 @@ def main() -> None:
             row, size, seed, scores["accuracy"], (time.monotonic() - began) / 60,
         )  # fmt: skip
         write_rows(arguments.out / "table.csv", rows)
-    summary = summarise(rows, ("row", "labels"))
+    summary = summarise(rows, "row", "labels")
     write_rows(arguments.out / "summary.csv", summary)
     figure(summary, arguments.out / "low_data.png")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run(main)

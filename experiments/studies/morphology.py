@@ -19,7 +19,6 @@ standard deviation over seeds, `labels.png` the label efficiency.
 """
 
 import argparse
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -27,12 +26,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, metrics, sharding, train
-from astrojax.config import plain
+from astrojax import checkpoint, metrics, train
 from astrojax.data import pipeline
 from astrojax.data.split import split_hash
-from astrojax.evaluate import anomaly, classification, linear_probe, plots, report
+from astrojax.evaluate import anomaly, classification, linear_probe, plots
 from astrojax.evaluate import run as evaluation
 from astrojax.evaluate.embed import Table, embed
 
@@ -45,15 +44,6 @@ FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 STRANGE = ("merger", "dont_know")
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 SIDE = 92  # pixels of every image; the networks see the 64 in the middle
-
-
-def experiment(name: str, variant: str) -> dict[str, Any]:
-    """The config of an experiment."""
-    path = Path(__file__).parents[1] / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return plain(module.get_config(variant))
 
 
 def pretraining(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -210,20 +200,6 @@ def rows_of(task: str, seed: int, found: dict[str, Any]) -> list[dict[str, Any]]
     return rows
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every number."""
-    keys, groups = ("task", "score", "fraction", "method"), {}
-    for row in rows:
-        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
-    found = []
-    for where, same in sorted(groups.items()):
-        values = np.array([row["value"] for row in same])
-        spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-        line = dict(zip(keys, where, strict=True)) | {"labels": same[0]["labels"]}
-        found.append(line | {"seeds": len(same), "mean": float(values.mean()), "std": spread})
-    return found
-
-
 def labels_figure(summary: list[dict[str, Any]], tasks: list[str], path: Path) -> None:
     """Balanced accuracy against the number of labels, one panel per task."""
     canvas = plots.figure(4.2 * len(tasks), 3.8)
@@ -232,8 +208,8 @@ def labels_figure(summary: list[dict[str, Any]], tasks: list[str], path: Path) -
         here = [s for s in summary if s["task"] == task and s["score"] == "balanced_accuracy"]
         for name in dict.fromkeys(s["method"] for s in here):
             line = sorted((s for s in here if s["method"] == name), key=lambda s: s["labels"])
-            x, y = [s["labels"] for s in line], [s["mean"] for s in line]
-            error = np.nan_to_num([s["std"] for s in line])
+            x, y = [s["labels"] for s in line], [s["value"] for s in line]
+            error = np.nan_to_num([s["value_std"] for s in line])
             cell.errorbar(x, y, error, marker="o", ms=4, lw=1.2, capsize=2, label=name)
         cell.set(xscale="log", xlabel="training labels", ylabel="balanced accuracy", title=task)
     cells[0].legend(frameon=False, fontsize=7)
@@ -251,10 +227,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--speed", type=float, default=1.0, help="multiple of the epochs")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
     options.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
@@ -264,13 +236,12 @@ def main() -> None:
             rows += rows_of(task, seed, found)
             best = {k: round(v[-1]["accuracy"], 3) for k, v in found["probe"].items()}
             logging.info("seed %d, %s: %s", seed, task, best)
-            names = list(rows[0])
-            report.write_csv(options.out / "table.csv", {k: [r[k] for r in rows] for k in names})
+            write_rows(options.out / "table.csv", rows)
         jax.clear_caches()  # compiled steps of this seed's networks are not needed again
-    summary = summarise(rows)
-    report.write_csv(options.out / "summary.csv", {k: [s[k] for s in summary] for k in summary[0]})
+    summary = summarise(rows, "task", "score", "method", "fraction")
+    write_rows(options.out / "summary.csv", summary)
     labels_figure(summary, options.tasks, options.out / "labels.png")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,17 +12,14 @@ deviation over seeds, `labels.png` the figure.
 """
 
 import argparse
-import csv
-import importlib.util
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, sharding, train
-from astrojax.config import plain
+from astrojax import checkpoint, train
 from astrojax.data import pipeline
 from astrojax.data.labels import thin_labels
 from astrojax.evaluate import photoz
@@ -38,13 +35,9 @@ METHODS = {  # name: (experiment, variant)
 SHOWN = {"nmad": "NMAD", "outlier_fraction": "outlier fraction", "bias": "bias"}
 
 
-def config_of(experiment: str, variant: str, seed: int, speed: float) -> dict[str, Any]:
+def config_of(name: str, variant: str, seed: int, speed: float) -> dict[str, Any]:
     """An experiment's config with another seed, and `speed` times its epochs."""
-    path = Path(__file__).parents[1] / f"{experiment}.py"
-    spec = importlib.util.spec_from_file_location(experiment, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = plain(module.get_config(variant))
+    config = experiment(name, variant)
     return config | {"seed": seed, "epochs": speed * config["epochs"], "log_every": 100}
 
 
@@ -105,10 +98,6 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--speed", type=float, default=0.5, help="multiple of the default epochs")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
 
     base = config_of("pita", "", 0, arguments.speed)
     sources = pipeline.load(base["data"])
@@ -121,8 +110,8 @@ def main() -> None:
     ]
     rows = []
     for number, (name, count, seed) in enumerate(runs, 1):
-        experiment, variant = METHODS[name]
-        config = config_of(experiment, variant, seed, arguments.speed) | {"evaluate": {}}
+        base_name, variant = METHODS[name]
+        config = config_of(base_name, variant, seed, arguments.speed) | {"evaluate": {}}
         if variant == "finetune":
             folder = arguments.out / f"moco_{seed}"
             if not (folder / "finished.json").exists():
@@ -130,44 +119,18 @@ def main() -> None:
                 train.run(pretraining, folder, sources)
             config["init"] = {**config["init"], "workdir": str(folder)}
         config = with_labels(config, count, steps)
-        folder = arguments.out / f"{experiment}{variant and '_' + variant}_{count}_{seed}"
+        folder = arguments.out / f"{base_name}{variant and '_' + variant}_{count}_{seed}"
         scores = one_run(config, folder, sources)
         rows.append({"method": name, "labels": count, "seed": seed, **scores})
         logging.info(
             "%d of %d: %s, %d labels, seed %d: NMAD %.4f, outliers %.3f",
             number, len(runs), name, count, seed, scores["nmad"], scores["outlier_fraction"],
         )  # fmt: skip
-        write_csv(arguments.out / "table.csv", rows)
-    summary = summarise(rows)
-    write_csv(arguments.out / "summary.csv", summary)
+        write_rows(arguments.out / "table.csv", rows)
+    summary = summarise(rows, "method", "labels")
+    write_rows(arguments.out / "summary.csv", summary)
     summary_figure(summary, arguments.out / "labels.png")
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every score."""
-    found = []
-    for name in METHODS:
-        for count in sorted({r["labels"] for r in rows}):
-            same = [r for r in rows if r["method"] == name and r["labels"] == count]
-            if not same:
-                continue
-            line = {"method": name, "labels": count, "seeds": len(same)}
-            for key in SHOWN:
-                values = [r[key] for r in same]
-                line[key] = float(np.mean(values))
-                line[f"{key}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            found.append(line)
-    return found
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with a header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 if __name__ == "__main__":
-    main()
+    run(main)

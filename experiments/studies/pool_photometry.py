@@ -16,6 +16,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from common import run
 from jaxtyping import Float, Shaped
 
 from astrojax.data.npz import EncodedImages
@@ -63,7 +64,6 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     with np.load(arguments.pictures) as archive:
         arrays = {name: archive[name] for name in ("blob", "offsets", "ids")}
     pictures = EncodedImages(arrays["blob"], arrays["offsets"], 3, arguments.pictures.name)
@@ -79,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

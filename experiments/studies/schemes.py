@@ -18,18 +18,17 @@ classes in order (`ef15`).
 """
 
 import argparse
-import importlib.util
 import json
 import logging
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, sharding, train
+from astrojax import checkpoint, train
 from astrojax.config import plain
 from astrojax.data import pipeline
 from astrojax.data.split import split_hash
@@ -56,16 +55,6 @@ PUBLISHED = {  # validation accuracy of the paper's VGG16
     ("ef4", "features (imagenet)"): 0.8000,
     ("ef4", "fine-tuning (imagenet)"): 0.8774,
 }
-
-
-def experiment(variant: str) -> dict[str, Any]:
-    """A config of `experiments/transfer.py`."""
-    spec = importlib.util.spec_from_file_location(
-        "transfer", Path(__file__).parents[1] / "transfer.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return plain(module.get_config(variant))
 
 
 def network_of(folder: str) -> dict[str, Any]:
@@ -183,30 +172,8 @@ def stages_of(
     return [config_of([*task, n, *more], network, init, seed, speed) for n in names]
 
 
-def summarise(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every score, for each value of `keys`."""
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
-    found = []
-    for values, same in groups.items():
-        line = dict(zip(keys, values, strict=True)) | {"runs": len(same)}
-        for score in (*SCORES, "majority_rate"):
-            numbers = np.array([r[score] for r in same])
-            line[score] = float(numbers.mean())
-            line[f"{score}_std"] = float(numbers.std(ddof=1)) if len(same) > 1 else float("nan")
-        found.append(line)
-    return found
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A CSV of rows that have the same keys."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report.write_csv(path, {key: [row[key] for row in rows] for key in rows[0]})
-
-
 def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parses what both studies take, and sets up logging and compilation."""
+    """Parses what both studies take."""
     parser.add_argument("--archive", help="NPZ archive of the task, where it is not simulated")
     parser.add_argument("--network", default="slim", choices=("slim", "small", "resnet", "vgg16"))
     parser.add_argument("--pretext", nargs="*", default=[], metavar="NAME=FOLDER")
@@ -219,10 +186,6 @@ def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
         raise UserError(f"--pretext takes name=folder, not {wrong[0]!r}")
     arguments.pretext = dict(p.split("=", 1) for p in arguments.pretext)
     arguments.words = [arguments.network, *(["smoke"] if arguments.smoke else [])]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
     return arguments
 
 
@@ -255,7 +218,7 @@ def main() -> None:
                     scores["balanced_accuracy"], (time.monotonic() - began) / 60,
                 )  # fmt: skip
                 write_rows(arguments.out / "table.csv", rows)
-    summary = summarise(rows, ("task", "row"))
+    summary = summarise(rows, "task", "row")
     for line in summary:
         line["published"] = PUBLISHED.get((line["task"], line["row"]), float("nan"))
     write_rows(arguments.out / "summary.csv", summary)
@@ -274,7 +237,4 @@ def show(summary: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run(main)

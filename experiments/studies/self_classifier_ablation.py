@@ -14,8 +14,6 @@ one row per run, `summary.csv` mean and standard deviation over seeds, `ablation
 """
 
 import argparse
-import csv
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -23,9 +21,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, sharding, train
-from astrojax.config import plain
+from astrojax import checkpoint, train
 from astrojax.data import pipeline
 from astrojax.evaluate import classification, clustering, linear_probe, plots
 from astrojax.evaluate import run as evaluation
@@ -56,11 +54,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def base(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     """The config that all runs change."""
-    path = Path(__file__).parents[1] / "self_classifier.py"
-    spec = importlib.util.spec_from_file_location("self_classifier", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = plain(module.get_config("cifar10_small"))
+    config = experiment("self_classifier", "cifar10_small")
     config["data"] |= {"path": options.data}
     config["data"]["labels"] |= {"count": options.images}
     changed = {"seed": seed, "epochs": options.epochs, "keep": 1, "checkpoint_every": 400}
@@ -105,20 +99,6 @@ def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> di
     return json.loads(scores.read_text(encoding="utf-8"))
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every score."""
-    found = []
-    for name in dict.fromkeys(r["run"] for r in rows):
-        same = [r for r in rows if r["run"] == name]
-        line = {"run": name, "seeds": len(same)}
-        for key in SHOWN:
-            values = np.array([r[key] for r in same])
-            line[key] = float(values.mean())
-            line[f"{key}_std"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-        found.append(line)
-    return found
-
-
 def figure(summary: list[dict[str, Any]], path: Path) -> None:
     """One panel per score, one line per run; the first run is the base, dotted."""
     canvas = plots.figure(12, 1 + 0.25 * len(summary))
@@ -134,14 +114,6 @@ def figure(summary: list[dict[str, Any]], path: Path) -> None:
     plots.save(canvas, path)
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with a header."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> None:
     """Runs what is missing, then writes the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -152,10 +124,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000, help="of the training set")
     parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=list(RUNS))
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
     options.out.mkdir(parents=True, exist_ok=True)
 
     sources = pipeline.load(base(options, 0)["data"])
@@ -171,12 +139,12 @@ def main() -> None:
                 len(rows), len(options.seeds) * len(options.runs), name, seed, scores["ami"],
                 scores["ari"], scores["probe_accuracy"],
             )  # fmt: skip
-            write_csv(options.out / "table.csv", rows)
+            write_rows(options.out / "table.csv", rows)
             jax.clear_caches()  # compiled steps of other networks are not needed again
-    summary = summarise(rows)
-    write_csv(options.out / "summary.csv", summary)
+    summary = summarise(rows, "run")
+    write_rows(options.out / "summary.csv", summary)
     figure(summary, options.out / "ablation.png")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

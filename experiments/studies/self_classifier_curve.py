@@ -12,15 +12,15 @@ that were scored before are not scored again. `curve.csv` has one row per checkp
 """
 
 import argparse
-import csv
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import run, write_rows
 
-from astrojax import checkpoint, sharding
+from astrojax import checkpoint
 from astrojax.errors import UserError
 from astrojax.evaluate import clustering, plots
 from astrojax.evaluate.embed import embed
@@ -96,10 +96,6 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="of k-means")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
 
     job = Run(checkpoint.read_config(options.workdir))
     folder = options.workdir / "checkpoints"
@@ -120,12 +116,9 @@ def main() -> None:
         {"epoch": int(step) / job.steps_per_epoch, **known[step]}
         for step in sorted((k for k in known if k.isdigit()), key=int)
     ]
-    with (options.workdir / "curve.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.workdir / "curve.csv", rows)
     curve_figure(rows, known["baselines"], options.workdir / "curve.png")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,8 +16,6 @@ moment. `table.csv` has one row per run, `summary.csv` mean and standard deviati
 """
 
 import argparse
-import csv
-import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -25,10 +23,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from common import experiment, run, summarise, write_rows
 from flax import nnx
 
-from astrojax import checkpoint, metrics, sharding, train
-from astrojax.config import plain
+from astrojax import checkpoint, metrics, train
 from astrojax.data import pipeline
 from astrojax.evaluate import classification, heatmaps, knn, linear_probe
 from astrojax.evaluate import run as evaluation
@@ -47,11 +45,7 @@ SETTING = ("size", "form", "weight")
 
 def config_of(size: str, form: str, weight: float, seed: int, epochs: float | None) -> dict:
     """The config of `experiments/ijepa.py` with the settings of one run."""
-    path = Path(__file__).parents[1] / "ijepa.py"
-    spec = importlib.util.spec_from_file_location("ijepa_experiment", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = plain(module.get_config())
+    config = experiment("ijepa")
     method = config["method"]
     for part, changes in SIZES[size].items():
         method[part] |= changes
@@ -142,29 +136,6 @@ def looks(folder: Path) -> list[dict[str, float]]:
     return found
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds (ddof 1) of every score."""
-    found = []
-    for setting in dict.fromkeys(tuple(r[k] for k in SETTING) for r in rows):
-        same = [r for r in rows if tuple(r[k] for k in SETTING) == setting]
-        line = dict(zip(SETTING, setting, strict=True)) | {"seeds": len(same)}
-        for name in dict.fromkeys(k for r in same for k in r if k not in (*SETTING, "seed")):
-            values = [r[name] for r in same if name in r]
-            line[name] = float(np.mean(values))
-            line[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        found.append(line)
-    return found
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with a header; what a row lacks is empty."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(k for r in rows for k in r)))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> None:
     """Runs what is missing, then writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -175,10 +146,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=float, help="the experiment's own if not given")
     a = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    sharding.setup()
 
     sources = pipeline.load(config_of("small", "none", 0.0, 0, None)["data"])
     settings = plan(a.sizes, a.forms, a.weights)
@@ -195,11 +162,11 @@ def main() -> None:
             number, len(runs), *setting, seed, found["probe_accuracy"], found["feature_std"],
             found["effective_rank"],
         )  # fmt: skip
-        write_csv(a.out / "table.csv", rows)
-        write_csv(a.out / "summary.csv", summarise(rows))
+        write_rows(a.out / "table.csv", rows)
+        write_rows(a.out / "summary.csv", summarise(rows, *SETTING))
         if seen:
-            write_csv(a.out / "training.csv", seen)
+            write_rows(a.out / "training.csv", seen)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
