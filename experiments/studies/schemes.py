@@ -79,7 +79,7 @@ def config_of(
     words: list[str], network: dict[str, Any] | None, init: dict | None, seed: int, speed: float
 ) -> dict[str, Any]:
     """One stage: a variant of the experiment with another network, start, seed and length."""
-    config = experiment("_".join(words))
+    config = experiment("transfer", "_".join(words))
     method = {**config["method"], **(network or {})}
     if len(config["data"].get("info", {}).get("bands", "rgb")) == 1:
         method["stretch"] = {**method["stretch"], "scale": method["stretch"]["scale"][:1]}
