@@ -93,10 +93,15 @@ def find(rows: Rows, ids: Sequence[str]) -> Int[np.ndarray, " k"]:
     Raises:
         UserError: An id is not in the table; near ones are named.
     """
-    there = rows.column("id").astype(str)
-    place = {name: i for i, name in enumerate(there)}
+    place, start = {}, 0
+    for (block,) in rows.blocks("id"):
+        names = block.astype(str)
+        for i in np.flatnonzero(np.isin(names, ids)):
+            place[str(names[i])] = start + int(i)
+        start += len(block)
     for name in ids:
         if name not in place:
+            there = rows.column("id").astype(str)
             near = difflib.get_close_matches(name, there, n=3)
             hint = f"near: {', '.join(near)}" if near else f"the first is {there[0]}"
             raise UserError(f"{rows.path} has no object with id {name!r} ({hint})")
