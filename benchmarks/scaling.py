@@ -247,8 +247,8 @@ def main() -> None:
     parser.add_argument("--experiments", nargs="+", default=None, help="names without .py")
     parser.add_argument("--variant", default=None, help="of the experiments")
     parser.add_argument("--topology", default=None, help="TPU to compile for, e.g. v5e:2x4")
-    parser.add_argument("--batch", type=int, default=16, help="images per device (weak)")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=64, help="images per device (weak)")
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--stamp", type=int, default=72, help="side of the stamps (plan)")
     parser.add_argument("--bands", type=int, default=4)
     parser.add_argument("--devices", type=int, default=1024)
@@ -259,7 +259,7 @@ def main() -> None:
     if a.what == "bytes":
         report_bytes(a.experiments or list(EXPERIMENTS), a.variant or "smoke", a.topology)
     elif a.what == "weak":
-        weak((a.experiments or ["moco"])[0], a.batch, a.steps)
+        weak((a.experiments or ["photoz_mlp"])[0], a.batch, a.steps)
     elif a.what == "plan":
         plan(a.experiments or ["pita"], a.variant or "paper", a.stamp, a.bands, a.devices)
     else:
