@@ -51,12 +51,12 @@ class Rows:
                     part = data[start : start + _BLOCK]
                     yield tuple(_native(part[name]) for name in names)
             return
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
+        # Row groups one by one: what iterates over batches reads ahead through the file.
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(_BLOCK, columns=list(names)):
-                table = pa.Table.from_batches([batch])
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(names))
                 yield tuple(from_arrow(table[name]) for name in names)
 
     def column(self, name: str) -> np.ndarray:
