@@ -2,17 +2,17 @@
 """Peak memory of embedding more and more objects of an HDF5 file: it does not grow with them.
 
     python benchmarks/embed_memory.py --counts 20000 50000 100000
-    python benchmarks/embed_memory.py --counts 1000000 --size 32
+    python benchmarks/embed_memory.py --counts 1000000 --search
 
-Each count is a process of its own, which runs what `python -m astrojax.embed` runs, from file to
-Parquet table, with a small untrained network. Printed are the peak resident memory of the process,
-of which all but the data's ids is the same for any count, and the objects per second. On two CPU
-cores, shared with other work, 10,000, 100,000 and 1,000,000 objects of 16 x 16 pixels took 606, 625
-and 649 MiB, at 2,300 to 4,500 objects per second.
+Each line is a process of its own: what `python -m astrojax.embed` runs, from file to Parquet table,
+with a small untrained network, and then `astrojax.similar` and `astrojax.anomalies` on that table.
+Printed are its peak resident memory and its time, start and compilation included. On two CPU cores,
+shared with other work, embedding 10,000, 100,000 and 1,000,000 objects took 602, 619 and 643 MiB;
+similar and anomalies took 357 and 381 MiB for 10,000, 381 and 411 MiB for 1,000,000.
 """
 
 import argparse
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -66,7 +66,7 @@ def small_model(size: int):
 
 
 def embed(path: Path, size: int) -> None:
-    """Embeds the file as the command does, and prints peak memory (MiB) and seconds."""
+    """Embeds the file as the command does."""
     from astrojax.inference import door, stream
 
     model = small_model(size)
@@ -75,10 +75,18 @@ def embed(path: Path, size: int) -> None:
     door.compare(model, opened)
     wanted = stream.Wanted(embedding=True, predictions=False, bad_pixels="null", batch_size=256,
                            threads=2, chunk=8192)  # fmt: skip
-    start = time.perf_counter()
     stream.run(model, opened, path.with_suffix(".parquet"), wanted, command="", overwrite=True)
-    seconds = time.perf_counter() - start
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, seconds)
+
+
+def measured(command: list[str]) -> str:
+    """Runs a command; its peak memory and time in words."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return f"{usage.ru_maxrss / 1024:.0f} MiB, {time.perf_counter() - start:.0f} s"
 
 
 def main() -> None:
@@ -88,6 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--counts", type=int, nargs="+", default=[20_000, 50_000, 100_000])
     parser.add_argument("--size", type=int, default=16, help="side of the stamps in pixels")
+    parser.add_argument("--search", action="store_true", help="also search the tables made")
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
@@ -97,14 +106,22 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "stamps.h5"
             write_stamps(path, count, given.size)
-            command = [sys.executable, __file__, "--only", str(path), "--size", str(given.size)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            memory, seconds = map(float, done.stdout.split())
-            print(
-                f"{count} objects of {path.stat().st_size / 2**20:.0f} MiB: peak memory "
-                f"{memory:.0f} MiB, {count / seconds:.0f} objects per second",
-                flush=True,
-            )
+            run = [sys.executable, __file__, "--only", str(path), "--size", str(given.size)]
+            commands = {"embed": run}
+            table = ["--table", str(path.with_suffix(".parquet")), "--no-sheet"]
+            for name, asked in (("similar", ["--id", "0"]), ("anomalies", [])):
+                if given.search:
+                    out = ["--out", f"{folder}/{name}.csv"]
+                    commands[name] = [
+                        sys.executable,
+                        "-m",
+                        f"astrojax.{name}",
+                        *table,
+                        *asked,
+                        *out,
+                    ]
+            for name, command in commands.items():
+                print(f"{count} objects, {name}: {measured(command)}", flush=True)
 
 
 if __name__ == "__main__":
