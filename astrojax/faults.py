@@ -2,6 +2,7 @@
 """How a run ends that cannot go on: exit statuses, and a watchdog against waiting for ever."""
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -13,14 +14,19 @@ LOST = 69  # another process has gone (EX_UNAVAILABLE): start all of them again
 STALLED = 74  # nothing came for too long (EX_IOERR): look at what the message names
 PREEMPTED = 75  # SIGTERM: saved, start the same command again (EX_TEMPFAIL)
 
-_waits: dict[object, tuple[str, float]] = {}
+_waits: dict[object, tuple[str, float, float]] = {}
 
 
 @contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Says what the program waits for meanwhile, for the watchdog's message."""
+def waiting(what: str, *, at_most: float = math.inf) -> Iterator[None]:
+    """Says what the program waits for meanwhile, for the watchdog's message.
+
+    Args:
+        what: Completes "waited for".
+        at_most: Seconds; where the watchdog's own limit is lower, that one holds.
+    """
     token = object()
-    _waits[token] = (what, time.monotonic())
+    _waits[token] = (what, time.monotonic(), at_most)
     try:
         yield
     finally:
@@ -38,13 +44,13 @@ def watch(seconds: float) -> None:
         while True:
             time.sleep(min(seconds / 4, 5.0))
             now = time.monotonic()
-            late = [what for what, since in list(_waits.values()) if now - since > seconds]
-            if late:
-                leave(
-                    STALLED,
-                    f"nothing came for {seconds:g} s (--stall_after); waited for {late[-1]}. "
-                    "The same command goes on from the last checkpoint",
-                )
+            for what, since, at_most in list(_waits.values()):
+                if now - since > min(seconds, at_most):
+                    leave(
+                        STALLED,
+                        f"nothing came for {min(seconds, at_most):g} s (see --stall_after); waited "
+                        f"for {what}. The same command goes on from the last checkpoint",
+                    )
 
     threading.Thread(target=look, name="watchdog", daemon=True).start()
 

@@ -41,13 +41,13 @@ def main(argv: list[str]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     from astrojax import sharding
 
+    faults.watch(_STALL_AFTER.value)
     sharding.setup()
     sharding.join(
         coordinator=_COORDINATOR.value, processes=_PROCESSES.value, process=_PROCESS.value
     )
     if not sharding.is_main():
         logging.getLogger().setLevel(logging.WARNING)
-    faults.watch(_STALL_AFTER.value)
     try:
         _run()
     except Exception as error:

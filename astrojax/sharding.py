@@ -21,13 +21,14 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from astrojax import faults
 from astrojax.errors import UserError
 
 T = TypeVar("T")
 _LARGE = 2**14  # leaves with fewer elements are cheaper to replicate than to gather
 _COUNTS = ("OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS")
 _RANKS = ("OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-_DAY = 24 * 60 * 60
+_MEETING, _DAY = 5 * 60.0, 24 * 60 * 60  # seconds
 
 
 def setup() -> None:
@@ -53,7 +54,8 @@ def join(*, coordinator: str | None, processes: int | None, process: int | None)
         process: Which one this is, from 0; None likewise.
 
     Raises:
-        UserError: The numbers do not fit, or the others did not come within five minutes.
+        UserError: The numbers do not fit, or no cluster is found. If the others do not come within
+            five minutes, the watchdog ends the process.
     """
     counted = next((os.environ[n] for n in _COUNTS if n in os.environ), None)
     ranked = next((os.environ[n] for n in _RANKS if n in os.environ), None)
@@ -66,20 +68,25 @@ def join(*, coordinator: str | None, processes: int | None, process: int | None)
             return
     elif coordinator != "auto":
         processes = int(counted or 0) if processes is None else processes
-        process = int(ranked or 0) if process is None else process
+        process = int(ranked or -1) if process is None else process
         if not 0 <= process < processes or ":" not in coordinator:
             raise UserError(
                 f"--coordinator {coordinator} --processes {processes} --process {process}: give "
                 "host:port of process 0, their number, and which one this is, counted from 0"
             )
+    number = f"{processes} " if processes else ""
+    meeting = f"all {number}processes to come to {coordinator or 'the first of them'}"
     try:
-        jax.distributed.initialize(
-            None if coordinator == "auto" else coordinator,
-            processes,
-            process,
-            # Process 0 scores while the others wait for it; a lost one is noticed by its heartbeat.
-            shutdown_timeout_seconds=_DAY,
-        )
+        with faults.waiting(meeting, at_most=_MEETING):
+            jax.distributed.initialize(
+                None if coordinator == "auto" else coordinator,
+                processes,
+                process,
+                # JAX would abort after its own limit, with a stack trace in place of a sentence.
+                initialization_timeout=_DAY,
+                # Process 0 scores while the others wait; their heartbeats tell that all are there.
+                shutdown_timeout_seconds=_DAY,
+            )
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"the processes did not find each other ({str(error).splitlines()[0][:200]}); see "

@@ -97,6 +97,7 @@ def test_rows_are_drawn_where_they_are():
         {"coordinator": "localhost", "processes": 2, "process": 0},
         {"coordinator": "localhost:1", "processes": 2, "process": 2},
         {"coordinator": "localhost:1", "processes": None, "process": None},
+        {"coordinator": "localhost:1", "processes": 2, "process": None},
         {"coordinator": None, "processes": 2, "process": 0},
     ],
 )

@@ -20,6 +20,13 @@ def test_data_that_never_come_are_named(data, tmp_path):
     assert "data.name='hdf5'" in err and "Traceback" not in err
 
 
+def test_processes_that_never_come_are_named(data, tmp_path):
+    run = harness.Harness(tmp_path, data, "--stall_after=2")
+    alone = run.start("--coordinator=127.0.0.1:1", "--processes=2", "--process=1")
+    err = harness.finish(alone, faults.STALLED)
+    assert "waited for all 2 processes to come to 127.0.0.1:1" in err and "Traceback" not in err
+
+
 def test_a_full_disk_is_one_sentence_and_keeps_the_run(data, tmp_path):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
