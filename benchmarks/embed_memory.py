@@ -8,7 +8,7 @@ Each line is a process of its own: what `python -m astrojax.embed` runs, from fi
 with a small untrained network, and then `astrojax.similar` and `astrojax.anomalies` on that table.
 Printed are its peak resident memory and its time, start and compilation included. On two CPU cores,
 shared with other work, embedding 10,000, 100,000 and 1,000,000 objects took 602, 619 and 643 MiB;
-similar and anomalies took 357 and 381 MiB for 10,000, 381 and 411 MiB for 1,000,000.
+similar and anomalies took 356 and 366 MiB for 10,000, 381 and 411 MiB for 1,000,000.
 """
 
 import argparse
