@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from astrojax import faults
+from astrojax import faults, terminal
 from astrojax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -36,9 +36,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{argv[1]!r} is no flag; keys are set as --config.key=value")
     if _CONFIG.value is None:
         raise UserError("say what to run, e.g. --config experiments/pita.py")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    for noisy in ("jax", "absl"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    terminal.start_log()
     from astrojax import sharding
 
     faults.watch(_STALL_AFTER.value)

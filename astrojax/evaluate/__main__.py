@@ -6,13 +6,13 @@ evaluation tasks are those of that experiment, and the results are in
 `runs/.../evaluation_lejepa_galaxy_zoo`: a run that was trained without labels is scored on others.
 """
 
-import logging
 import sys
 from pathlib import Path
 
 from absl import app, flags
 
 from astrojax import main as command
+from astrojax import terminal
 from astrojax.errors import UserError
 
 
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{argv[1]!r} is no flag; name the run as --workdir {argv[1]}")
     if flags.FLAGS.workdir is None:
         raise UserError("say which run, e.g. --workdir runs/pita")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    terminal.start_log()
     from astrojax import sharding
     from astrojax.evaluate import run as evaluation
 

@@ -12,14 +12,13 @@ scatter for that object (Lakshminarayanan et al. 2017): what the members disagre
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from astrojax import checkpoint, mixture
+from astrojax import checkpoint, mixture, terminal
 from astrojax.config import call, plain
 from astrojax.data import pipeline
 from astrojax.errors import UserError
@@ -100,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=Path, nargs="+", required=True, help="folders of runs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    terminal.start_log()
     try:
         if options.out.exists():
             raise UserError(f"{options.out} exists already: choose another --out")

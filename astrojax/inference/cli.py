@@ -2,12 +2,12 @@
 """What the command lines share: options, messages, and one line for a user's mistake."""
 
 import argparse
-import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from astrojax import terminal
 from astrojax.errors import UserError
 
 
@@ -95,9 +95,7 @@ def run(main: Callable[[Any, str], None], options: argparse.ArgumentParser, name
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = options.parse_args(given)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    for noisy in ("jax", "absl", "numexpr"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    terminal.start_log()
     try:
         from astrojax import sharding
 

@@ -3,7 +3,6 @@
 
 import csv
 import importlib.util
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from astrojax import sharding
+from astrojax import sharding, terminal
 from astrojax.config import plain
 from astrojax.errors import UserError
 
 
 def run(main: Callable[[], None]) -> None:
     """Runs a study: its progress on the terminal, and a user's mistake as one line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    for noisy in ("jax", "absl", "numexpr"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    terminal.start_log(times=True)
     sharding.setup()
     try:
         main()
