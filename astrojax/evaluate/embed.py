@@ -78,12 +78,7 @@ def embed(method: Method, source: Source, *, batch_size: int, threads: int, mesh
         mesh: Mesh from `sharding.make_mesh`.
     """
     size = min(batch_size, len(source))
-    parts = list(Embedder(method, mesh=mesh, batch_size=size)(source, threads=threads))
-    joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    names = [n for n in source[0] if n != "image"]
-    columns = {n: np.asarray(source.column(n)) for n in names}
-    ids = columns.pop("id", np.arange(len(source)))
-    return Table(ids, joined.pop(""), joined, columns)
+    return Embedder(method, mesh=mesh, batch_size=size).table(source, threads=threads)
 
 
 class Embedder:
@@ -141,6 +136,14 @@ class Embedder:
                 yield _fetch(*waiting)
             waiting = (result, count, seen)
         yield _fetch(*waiting)
+
+    def table(self, source: Source, *, threads: int) -> Table:
+        """Every example, with its columns; `threads` read images."""
+        parts = list(self(source, threads=threads))
+        joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        columns = {n: np.asarray(source.column(n)) for n in source[0] if n != "image"}
+        ids = columns.pop("id", np.arange(len(source)))
+        return Table(ids, joined.pop(""), joined, columns)
 
 
 def _fetch(

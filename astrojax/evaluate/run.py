@@ -14,7 +14,7 @@ from astrojax.config import call, check, plain
 from astrojax.data.pipeline import Source
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, report
-from astrojax.evaluate.embed import embed
+from astrojax.evaluate.embed import Embedder
 from astrojax.train import Run
 
 FOLDER = "evaluation"
@@ -54,12 +54,13 @@ def run(
     out = workdir / folder
     out.mkdir(parents=True, exist_ok=True)
     tables = {}
+    # One size for all splits, so that there is one program to compile.
+    size = min(256, max(len(source) for source in job.sources.values()))
+    embedder = Embedder(method, mesh=job.mesh, batch_size=size)
     for split, source in job.sources.items():
         if len(source):
             logging.info("embedding %d %s images", len(source), split)
-            tables[split] = embed(
-                method, source, batch_size=256, threads=job.settings.threads, mesh=job.mesh
-            )
+            tables[split] = embedder.table(source, threads=job.settings.threads)
             if sharding.is_main():
                 tables[split].save(out / f"{split}.parquet")
     method = job.method_at(sharding.for_one_process(job.mesh, state))
