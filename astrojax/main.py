@@ -3,6 +3,7 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags
@@ -36,6 +37,11 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{argv[1]!r} is no flag; keys are set as --config.key=value")
     if _CONFIG.value is None:
         raise UserError("say what to run, e.g. --config experiments/pita.py")
+    together(_run)
+
+
+def together(work: Callable[[], None]) -> None:
+    """Does the work, as one of several processes where the flags or a launcher say so."""
     terminal.start_log()
     from astrojax import sharding
 
@@ -47,7 +53,7 @@ def main(argv: list[str]) -> None:
     if not sharding.is_main():
         logging.getLogger().setLevel(logging.WARNING)
     try:
-        _run()
+        work()
     except Exception as error:
         if not sharding.several():
             raise
@@ -109,10 +115,10 @@ def _sentence(error: BaseException) -> str:
     return " ".join(told).strip('"')
 
 
-def cli() -> None:
+def cli(program: Callable[[list[str]], None] = main) -> None:
     """The entry point: a user's mistake is one line and status 2, not a traceback."""
     try:
-        app.run(main, flags_parser=parse)
+        app.run(program, flags_parser=parse)
     except UserError as error:
         faults.leave(faults.USER_ERROR, str(error))
 

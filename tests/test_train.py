@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def command(workdir, *overrides):
+    return program("main", workdir, "--config=experiments/photoz_mlp.py:smoke", *overrides)
+
+
+def program(name, workdir, *more):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return subprocess.Popen(
-        [
-            sys.executable, "-m", "astrojax.main", "--config", "experiments/photoz_mlp.py:smoke",
-            f"--workdir={workdir}", *overrides,
-        ],
+        [sys.executable, "-m", f"astrojax.{name}", f"--workdir={workdir}", *more],
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -81,6 +82,15 @@ def test_a_user_s_mistake_is_one_sentence(tmp_path, override, message):
     _, err = finish(command(tmp_path / "run", override), status=2)
     assert message in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [("--check", "--check is for training"), ("--processes=2", "need --coordinator host:port")],
+)
+def test_evaluation_uses_every_flag_or_refuses_it(tmp_path, flag, message):
+    _, err = finish(program("evaluate", tmp_path, flag), status=2)
+    assert message in err and len(err.strip().splitlines()) == 1
 
 
 def toy_config(experiment, **changes):

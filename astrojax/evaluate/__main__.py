@@ -6,13 +6,11 @@ evaluation tasks are those of that experiment, and the results are in
 `runs/.../evaluation_lejepa_galaxy_zoo`: a run that was trained without labels is scored on others.
 """
 
-import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from astrojax import main as command
-from astrojax import terminal
 from astrojax.errors import UserError
 
 
@@ -22,11 +20,15 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{argv[1]!r} is no flag; name the run as --workdir {argv[1]}")
     if flags.FLAGS.workdir is None:
         raise UserError("say which run, e.g. --workdir runs/pita")
-    terminal.start_log()
-    from astrojax import sharding
+    if flags.FLAGS.check:
+        raise UserError("--check is for training: python -m astrojax.main --check --config ...")
+    command.together(_run)
+
+
+def _run() -> None:
+    """Redoes the run's own evaluation, or that of the experiment in --config."""
     from astrojax.evaluate import run as evaluation
 
-    sharding.setup()
     workdir, other = Path(flags.FLAGS.workdir), flags.FLAGS.config
     if other is None:
         evaluation.run(workdir)
@@ -36,8 +38,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app.run(main, flags_parser=command.parse)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    command.cli(main)
