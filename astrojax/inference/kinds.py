@@ -93,6 +93,8 @@ def _folder(folder: Path) -> tuple[str, str]:
     if there[0] == "folder":
         return "folder", str(folder)
     first, *others = kinds[there[0]]
+    if there[0] == "parquet" and not any(folder.glob(f"*{first}")):
+        return "parquet", str(folder)  # the hub's layout: FOLDER/data/test-*.parquet
     if others:
         raise UserError(
             f"the files in {folder} end in {first} and {', '.join(others)}: give a pattern, e.g. "
@@ -244,7 +246,10 @@ def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = sorted(glob.glob(path))
+    from astrojax.data.parquet import hub_splits
+
+    pattern = next(iter(hub_splits(path).values())) if os.path.isdir(path) else path
+    files = sorted(glob.glob(pattern))
     if not files:
         raise UserError(f"no file matches {path!r}")
     schema = pq.read_schema(files[0])

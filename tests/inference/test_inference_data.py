@@ -78,6 +78,20 @@ def test_kinds_of_data_are_recognised(opens, tmp_path, images, stamps, cutouts):
     assert len(again.source) == 12
 
 
+def test_a_folder_as_the_hub_has_it(opens, tmp_path, images):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "data").mkdir()
+    rows = [p.transpose(2, 0, 1).ravel() for p in images[0][:12]]
+    for split, part in {"train": slice(8), "test": slice(8, 12)}.items():
+        table = pa.table({"image": rows[part], "object_id": np.arange(12)[part]})
+        pq.write_table(table, tmp_path / "data" / f"{split}-00000-of-00001.parquet")
+    opened = opens(tmp_path, *SAID, "shape=2,20,20", "layout=nchw", split="test")
+    assert opened.source.column("id").tolist() == [8, 9, 10, 11]
+    np.testing.assert_array_equal(opened.source[0]["image"], images[0][8])
+
+
 def test_bands_in_extensions_and_files(opens, tmp_path, images):
     for name in ("named", "numbered", "files"):
         (tmp_path / name).mkdir()
