@@ -42,7 +42,7 @@ def test_a_summary_has_mean_and_spread_of_each_kind_of_run(study, tmp_path):
     common.write_rows(tmp_path / "new" / "table.csv", rows)
     with (tmp_path / "new" / "table.csv").open() as file:
         read = list(csv.DictReader(file))
-    assert [r["probe"] for r in read] == ["", "1.0", ""]
+    assert [r["probe"] for r in read] == ["", "1", ""]
 
 
 def test_a_mistake_is_one_line(study):

@@ -8,6 +8,7 @@ import base64
 import csv
 import dataclasses
 import html
+import io
 import json
 import math
 import os
@@ -64,12 +65,13 @@ class Section:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
-    """Writes parallel columns as CSV with a header line; floats with six significant digits."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        for row in zip(*columns.values(), strict=True):
-            writer.writerow([f"{v:.6g}" if _is_float(v) else v for v in row])
+    """Writes parallel columns as CSV, whole or not at all; floats with six significant digits."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([f"{v:.6g}" if _is_float(v) else v for v in row])
+    _replace(path, text.getvalue())
     return path
 
 
@@ -224,7 +226,7 @@ def _is_float(value: Any) -> bool:
 def _replace(path: Path, text: str) -> None:
     """Writes beside the file and renames, so that a reader never sees half of it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_text(text, encoding="utf-8", newline="")
     os.replace(beside, path)
 
 

@@ -34,9 +34,7 @@ def check_listing(given: argparse.Namespace) -> tuple[Path, Path]:
 
 def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Writes the columns [n]; vectors [n k] are left to the table they come from."""
-    temporary = out.with_name(f".{out.name}.tmp")
-    write_csv(temporary, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
-    os.replace(temporary, out)
+    write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
 
 
 def images_of(table: Path, data: str | None) -> Opened:

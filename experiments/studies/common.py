@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the studies share: experiments as dicts, tables of runs, one line for a user's mistake."""
 
-import csv
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from astrojax import sharding, terminal
 from astrojax.config import plain
 from astrojax.errors import UserError
+from astrojax.evaluate import report
 
 
 def run(main: Callable[[], None]) -> None:
@@ -66,13 +66,9 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     Raises:
         UserError: It cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    names = dict.fromkeys(name for row in rows for name in row)
     try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(k for row in rows for k in row)))
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.write_csv(path, {name: [row.get(name, "") for row in rows] for name in names})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
