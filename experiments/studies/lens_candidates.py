@@ -63,14 +63,6 @@ def features(job: Run, method: Any, images: np.ndarray) -> np.ndarray:
     return embed(method, source, batch_size=256, threads=0, mesh=job.mesh).embedding
 
 
-def components(images: np.ndarray, count: int) -> np.ndarray:
-    """Principal components of pixels."""
-    flat = images.reshape(len(images), -1)
-    flat = flat - flat.mean(0)
-    _, _, rows = np.linalg.svd(flat, full_matrices=False)
-    return flat @ rows[:count].T
-
-
 def areas(x: np.ndarray, y: np.ndarray, *, labels: int, draws: int) -> list[float]:
     """Area under the ROC curve of probes with `labels` labels: 5 folds times `draws`."""
     from sklearn.metrics import roc_auc_score
@@ -114,6 +106,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("runs/lens_candidates"))
     options = parser.parse_args()
+    from sklearn.decomposition import PCA
+
     options.out.mkdir(parents=True, exist_ok=True)
     runs = dict(r.split("=", 1) for r in options.runs if "=" in r)
     if len(runs) < len(options.runs):
@@ -135,7 +129,10 @@ def main() -> None:
     ends = np.flatnonzero((grade == 0) | (grade == grade.max()))
     rows = []
     for name in ("pixels", *encoders):
-        x = components(both, 32) if name == "pixels" else features(job, encoders[name], both)
+        if name == "pixels":
+            x = PCA(32, random_state=0).fit_transform(both.reshape(len(both), -1))
+        else:
+            x = features(job, encoders[name], both)
         for task, (asked, truth) in {
             "candidates against galaxies": (x, is_lens),
             "high against low grade": (x[ends], (grade[ends] > 0).astype(int)),

@@ -92,26 +92,25 @@ def representations(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def pixels(source: Any, components: tuple | None) -> tuple[np.ndarray, tuple]:
-    """Principal components of the middle of each image, 32 x 32 pixels, and what defines them."""
+def pixels(source: Any) -> np.ndarray:
+    """The middle of each image, averaged to 32 x 32 pixels: [n features]."""
     images = np.stack([source[i]["image"] for i in range(len(source))])
     edge = (SIDE - 64) // 2
     middle = images[:, edge : edge + 64, edge : edge + 64].astype(np.float32) / 255
-    flat = middle.reshape(len(middle), 32, 2, 32, 2, -1).mean((2, 4)).reshape(len(middle), -1)
-    if components is None:
-        mean = flat.mean(0)
-        _, _, rows = np.linalg.svd(flat - mean, full_matrices=False)
-        components = (mean, rows[:64])
-    return (flat - components[0]) @ components[1].T, components
+    return middle.reshape(len(middle), 32, 2, 32, 2, -1).mean((2, 4)).reshape(len(middle), -1)
 
 
 def tables_of(sources: dict[str, Any], encoder: tuple | None) -> dict[str, Table]:
     """Features of every split; principal components of the pixels where there is no encoder."""
-    found, components = {}, None
+    from sklearn.decomposition import PCA
+
+    found, components = {}, PCA(64, random_state=0)
     for split in ("train", "validation", "test"):
         source = sources[split]
         if encoder is None:
-            features, components = pixels(source, components)
+            if split == "train":
+                components.fit(pixels(source))
+            features = components.transform(pixels(source))
             columns = {"label": np.asarray(source.column("label"))}
             found[split] = Table(np.arange(len(source)), features, {}, columns)
         else:
