@@ -14,7 +14,9 @@ Variants:
 - `smoke`: the same in seconds, for continuous integration.
 - `pool`: the default network on your own unlabelled RGB images, an NPZ file with `blob`, `offsets`
   and `ids` (see `astrojax/data/npz.py`).
-- `galaxy_zoo`: the same on labelled images, with `labels` and `class_names` besides. As above, its
+- `small_pool`: the same images and the small residual network of `experiments/transfer.py`, for
+  transfer beside `experiments/magnitudes.py:small_pool`.
+- `galaxy_zoo`: `pool` on labelled images, with `labels` and `class_names` besides. As above, its
   data and its evaluation serve a run that was trained on others.
 - `paper`: the authors' guidance (weight 0.05, 1,024 directions, 2 global views of 224 and 6 local
   ones of 96 pixels) on Galaxy10 DECaLS with ConvNeXt-Tiny; `natural` is the same with the views
@@ -25,7 +27,7 @@ from ml_collections import ConfigDict
 
 from astrojax.errors import UserError
 
-VARIANTS = ("", "smoke", "pool", "galaxy_zoo", "paper", "natural")
+VARIANTS = ("", "smoke", "pool", "small_pool", "galaxy_zoo", "paper", "natural")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -34,8 +36,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base()
     if variant == "smoke":
         smoke(config)
-    if variant in ("pool", "galaxy_zoo"):
+    if variant in ("pool", "small_pool", "galaxy_zoo"):
         pool(config)
+    if variant == "small_pool":
+        small(config)
     if variant == "galaxy_zoo":
         galaxy_zoo(config)
     if variant in ("paper", "natural"):
@@ -234,6 +238,24 @@ def pool(config: ConfigDict) -> None:
     config.monitor.knn_label = None
     display(config)
     del config.evaluate.linear_probe, config.evaluate.knn
+
+
+def small(config: ConfigDict) -> None:
+    config.epochs = 16.0
+    config.threads = 0
+    config.data.hold = True
+    config.method.backbone = {
+        "name": "resnet",
+        "depths": (1, 1, 1, 1),
+        "block": "basic",
+        "stem": "imagenet",
+        "width": 32,
+        "zero_init_residual": False,
+        "dtype": "float32",
+        "remat": False,
+    }
+    # A residual network takes any size: the middle of the galaxy need not be enlarged.
+    config.method.local_view.update({"crop": 32, "zoom": (0.75, 1.25), "shift": 8.0})
 
 
 def galaxy_zoo(config: ConfigDict) -> None:
