@@ -142,9 +142,11 @@ def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> lis
     plans = {name: network_of(folder) for name, folder in pretexts.items()} or {"": None}
     rows = []
     for name, plan in plans.items():
-        of = f", as {name}" if len(plans) > 1 else ""
-        rows.append((f"scratch{of}", "scratch", "random", "", plan))
-        rows.append((f"features (random{of})", "features", "random", "", plan))
+        alike = [other for other, its in plans.items() if its == plan]
+        if name == alike[0]:  # pretexts of one network share the rows they are compared with
+            of = f", as {name}" if len(alike) < len(plans) else ""
+            rows.append((f"scratch{of}", "scratch", "random", "", plan))
+            rows.append((f"features (random{of})", "features", "random", "", plan))
         if name:
             rows.append((f"features ({name})", "features", name, pretexts[name], plan))
             rows.append((f"fine-tuning ({name})", "finetune", name, pretexts[name], plan))
