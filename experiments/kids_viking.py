@@ -5,16 +5,29 @@ r"""PITA on stamps cut from real mosaics, without redshifts: four bands of a KiD
         --image Ks=Ks.fits --zero-points 0,0,0,30 --catalogue catalogue.npz --flux flux_r5px \
         --columns half_light_radius_r --size 64 --out stamps.h5
     python -m astrojax.main --config experiments/kids_viking.py --config.data.path=stamps.h5
+    python -m astrojax.data.tfds --config experiments/kids_viking.py \
+        --config.data.path=stamps.h5 --out converted --dataset kids_viking
+    python -m astrojax.main --config experiments/kids_viking.py:tfds \
+        --config.data.directory=converted
 
 The contrastive and colour losses train on all sources; the redshift loss has weight 0. Colours are
 those of the catalogue's aperture fluxes. A linear probe reads the held-out colours and the
-half-light radius (pixels; stars have about 1.9) from the latent.
+half-light radius (pixels; stars have about 1.9) from the latent. Variant `tfds`: the same from a
+converted data set.
 """
 
 from ml_collections import ConfigDict
 
+from astrojax.errors import UserError
+
+VARIANTS = ("", "tfds")
+
 
 def get_config(variant: str = "") -> ConfigDict:
+    if variant not in VARIANTS:
+        raise UserError(
+            f"experiments/kids_viking.py has no variant {variant!r}: {', '.join(VARIANTS)}"
+        )
     config = ConfigDict()
     config.seed = 0
     config.epochs = 80.0
@@ -147,6 +160,13 @@ def get_config(variant: str = "") -> ConfigDict:
             "seed": 0,
         },
     }
-    if variant:
-        raise ValueError(f"kids_viking.py has no variant {variant!r}")
+    if variant == "tfds":
+        config.data = {
+            "name": "tfds",
+            "directory": "converted",
+            "dataset": "kids_viking",
+            "splits": {"train": "train", "validation": "validation", "test": "test"},
+            "crop": None,
+            "resize": None,
+        }
     return config
