@@ -7,11 +7,12 @@
 
 The 18 training sizes of the paper are nested, every one has all classes, and validation and test
 sets stay the same. Each of three runs draws another order of the labels and another start. At each
-size: the network from scratch, frozen features and fine-tuning of each --pretext, and frozen
-random features. All sizes take the same number of steps at most, fewer by early stopping with
-patience 10. A run that is finished is not repeated, so the study can be stopped and started again
-at any moment. `table.csv` has one row per run, `summary.csv` mean and standard deviation, and
-`low_data.png` the figure: dashed for features, solid for fine-tuning, dotted from scratch.
+size: the network from scratch; a linear probe, a new top and fine-tuning of each --pretext; and
+probe and top of frozen random features. All sizes take the same number of steps at most, fewer by
+early stopping with patience 10. A run that is finished is not repeated, so the study can be stopped
+and started again at any moment. `table.csv` has one row per run, `summary.csv` mean and standard
+deviation, and `low_data.png` the figure: dashed for features, dash-dotted for probes, solid for
+fine-tuning, dotted from scratch.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from schemes import one_run, prepare, rows_of, sources_of, stages_of
 from astrojax.data.labels import thin_labels
 
 SIZES = (*range(100, 1001, 100), 1500, 2000, 2500, 3000, 10000, 20000, 30000, 40000)
+
+STYLES = {"features": "--", "probe": "-.", "fine-tuning": "-"}
 
 
 def with_labels(
@@ -52,7 +55,7 @@ def figure(summary: list[dict[str, Any]], path: Path) -> None:
     for axis, score in zip(axes, ("accuracy", "balanced_accuracy"), strict=True):
         for name in names:
             lines = [line for line in summary if line["row"] == name]
-            style = "--" if name.startswith("features") else "-" if "tuning" in name else ":"
+            style = STYLES.get(name.split()[0], ":")
             axis.errorbar(
                 [line["labels"] for line in lines],
                 [line[score] for line in lines],
@@ -94,7 +97,7 @@ def main() -> None:
         labels = stages[0]["data"]["labels"]
         few = {**sources, "train": thin_labels(sources["train"], **labels)}
         where = row.replace(" ", "_").replace("(", "").replace(")", "").replace(",", "")
-        scores = one_run(stages, arguments.out / where / f"{size}_{seed}", few)
+        scores = one_run(scheme, stages, arguments.out / where / f"{size}_{seed}", few)
         rows.append({"row": row, "labels": size, "seed": seed, **scores})
         logging.info(
             "%d of %d: %s, %d labels, seed %d: accuracy %.4f (%.1f min)", len(rows), len(jobs),

@@ -7,12 +7,13 @@
         --archive efigi.npz --network small --pretext magnitudes=runs/magnitudes_small_pool \
         lejepa=runs/lejepa_pool
 
-For each pretrained run (--pretext name=folder): its frozen features and their fine-tuning, and the
-same network from scratch and with frozen random weights. --imagenet adds torchvision's VGG16 file
-(--network vgg16). Without a pretext, scratch and random features of --network alone. Every seed is
-another split of an archive and another start of the network; numbers are those of the test set,
-mean and standard deviation (ddof 1) over seeds. A run that is finished is not repeated, so the
-study can be stopped and started again at any moment. `table.csv` has one row per run,
+For each pretrained run (--pretext name=folder): a linear probe of its frozen features, a new top
+trained on them as the paper has it, and their fine-tuning; and the same network from scratch and
+with frozen random weights. --imagenet adds torchvision's VGG16 file (--network vgg16). Without a
+pretext, scratch and random features of --network alone. Every seed is another split of an archive
+and another start of the network; numbers are those of the test set, mean and standard deviation
+(ddof 1) over seeds. A run that is finished is not repeated, so the study can be stopped and started
+again at any moment. `table.csv` has one row per run,
 `summary.csv` the table. `within_one` is the share of predictions at most one class off, for
 classes in order (`ef15`).
 """
@@ -33,10 +34,11 @@ from astrojax.config import plain
 from astrojax.data import pipeline
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
-from astrojax.evaluate import classification, report
+from astrojax.evaluate import classification, linear_probe, report
 from astrojax.evaluate import run as evaluation
 from astrojax.evaluate.embed import embed
 
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SCORES = ("accuracy", "balanced_accuracy", "within_one")
 PUBLISHED = {  # validation accuracy of the paper's VGG16
     ("ef15", "scratch"): 0.4227,
@@ -107,34 +109,61 @@ def sources_of(config: dict[str, Any], archive: str | None, seed: int) -> dict[s
 
 
 def one_run(
-    stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
+    scheme: str, stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
 ) -> dict[str, float]:
-    """Trains the stages, each from the one before, and scores the test set; remembers the scores.
-
-    Checkpoints are removed at the end: there are hundreds of runs in a study.
-    """
+    """Scores a scheme on the test set; remembers the scores."""
     scores = folder / "scores.json"
     if not scores.exists():
-        for number, config in enumerate(stages):
-            workdir = folder / str(number)
-            if number:
-                parts = {"backbone": "backbone", "head": "head"}
-                before = str(folder / str(number - 1))
-                config["init"] = {"name": "run", "workdir": before, "parts": parts, "stem": None}
-            train.run(config, workdir, sources)
-        job = train.Run(config, sources)
-        method = job.method_at(evaluation.restore(job, workdir))
-        table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
-        label, predicted = table.columns["label"], table.predictions["label"]
+        predicted, label = (probed if scheme == "probe" else trained)(stages, folder, sources)
         found = classification.metrics(predicted, label)
         found["within_one"] = float(np.mean(np.abs(predicted - label) <= 1))
         found["majority_rate"] = classification.majority_rate(
             np.asarray(sources["train"].column("label")), label
         )
+        folder.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(scores, {**found, "split": split_hash(sources)})
-        for kept in [p for kind in ("checkpoints", "best") for p in folder.glob(f"*/{kind}")]:
-            shutil.rmtree(kept)
     return json.loads(scores.read_text(encoding="utf-8"))
+
+
+def trained(
+    stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trains the stages, each from the one before: predicted and true classes of the test set.
+
+    Checkpoints are removed at the end: there are hundreds of runs in a study.
+    """
+    for number, config in enumerate(stages):
+        workdir = folder / str(number)
+        if number:
+            parts = {"backbone": "backbone", "head": "head"}
+            before = str(folder / str(number - 1))
+            config["init"] = {"name": "run", "workdir": before, "parts": parts, "stem": None}
+        train.run(config, workdir, sources)
+    job = train.Run(config, sources)
+    method = job.method_at(evaluation.restore(job, workdir))
+    table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
+    for kept in [p for kind in ("checkpoints", "best") for p in folder.glob(f"*/{kind}")]:
+        shutil.rmtree(kept)
+    return table.predictions["label"], table.columns["label"]
+
+
+def probed(
+    stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a linear probe to the frozen features: predicted and true classes of the test set."""
+    job = train.Run(stages[-1], sources)
+    method = job.method_at(job.initial_state())
+    (x, y), (choose_x, choose_y), (test_x, label) = (
+        (table.embedding, np.asarray(table.columns["label"], np.int64))
+        for table in (
+            embed(method, sources[split], batch_size=256, threads=0, mesh=job.mesh)
+            for split in ("train", "validation", "test")
+        )
+    )
+    probe = linear_probe.classify(
+        x, y, choose_x, choose_y, test_x, penalties=PENALTIES, max_iterations=200
+    )
+    return probe.predicted, label
 
 
 def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> list[tuple]:
@@ -146,13 +175,16 @@ def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> lis
         if name == alike[0]:  # pretexts of one network share the rows they are compared with
             of = f", as {name}" if len(alike) < len(plans) else ""
             rows.append((f"scratch{of}", "scratch", "random", "", plan))
+            rows.append((f"probe (random{of})", "probe", "random", "", plan))
             rows.append((f"features (random{of})", "features", "random", "", plan))
         if name:
+            rows.append((f"probe ({name})", "probe", name, pretexts[name], plan))
             rows.append((f"features ({name})", "features", name, pretexts[name], plan))
             rows.append((f"fine-tuning ({name})", "finetune", name, pretexts[name], plan))
     if imagenet is not None:
         if network != "vgg16":
             raise UserError("--imagenet is torchvision's VGG16: set --network vgg16")
+        rows.append(("probe (imagenet)", "probe", "imagenet", imagenet, None))
         rows.append(("features (imagenet)", "features", "imagenet", imagenet, None))
         rows.append(("fine-tuning (imagenet)", "finetune", "imagenet", imagenet, None))
     return rows
@@ -169,7 +201,7 @@ def stages_of(
 ) -> list[dict[str, Any]]:
     """The configs of a scheme: two for fine-tuning, one for the others."""
     more = ["imagenet"] if source == "imagenet" else []
-    names = ("top", "finetune") if scheme == "finetune" else (scheme,)
+    names = {"finetune": ("top", "finetune"), "probe": ("features",)}.get(scheme, (scheme,))
     init = weights(source, folder)
     return [config_of([*task, n, *more], network, init, seed, speed) for n in names]
 
@@ -212,7 +244,7 @@ def main() -> None:
                 for stage in stages:
                     stage["data"] = data
                 where = row.replace(" ", "_").replace("(", "").replace(")", "").replace(",", "")
-                scores = one_run(stages, arguments.out / task / where / str(seed), sources)
+                scores = one_run(scheme, stages, arguments.out / task / where / str(seed), sources)
                 rows.append({"task": task, "row": row, "seed": seed, **scores})
                 logging.info(
                     "%d of %d: %s, %s, seed %d: accuracy %.4f, balanced %.4f (%.1f min)",
