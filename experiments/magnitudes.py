@@ -104,14 +104,15 @@ def base() -> ConfigDict:
         "outputs": 12,
         "divisor": 30.0,
         "start": 17.5,
-        # Turns and mirror images leave magnitudes as they are; zooms would not.
+        # Mirror images leave magnitudes as they are. Zooms would not, nor do shifts by parts of a
+        # pixel: they blunt the peaks, and what is seen without them comes out 0.04 mag too bright.
         "view": {
             "name": "galaxy",
             "crop": 32,
             "rotate": False,
             "flip": True,
             "zoom": (1.0, 1.0),
-            "shift": 1.0,
+            "shift": 0.0,
             "noise": 0.0,
             "blur": None,
         },
