@@ -31,10 +31,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int):
-        import orbax.checkpoint as ocp
-
-        for narrator in ("absl", "asyncio"):  # of every save, and of every part of a failed one
-            logging.getLogger(narrator).setLevel(logging.CRITICAL)
+        ocp = _orbax()
         # Every device writes its part of a replicated array; of a small one that takes longer to
         # compile than to write: 5 s for the first save of a small ViT on 8 devices.
         ocp.type_handlers.register_type_handler(
@@ -122,6 +119,15 @@ class Checkpoints:
                 f"cannot write a checkpoint to {folder}: {why}; make room there and give the same "
                 "command again, it goes on from the checkpoint before"
             ) from error
+
+
+def _orbax() -> Any:
+    """Orbax, which takes a second to import, without its words on every save and read."""
+    import orbax.checkpoint
+
+    for narrator in ("absl", "asyncio"):
+        logging.getLogger(narrator).setLevel(logging.CRITICAL)
+    return orbax.checkpoint
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -266,9 +272,8 @@ def _assign(module: nnx.Module, values: Mapping[tuple, Any], there: str, where: 
 
 def restore_variables(workdir: str | Path) -> dict[str, np.ndarray]:
     """All variables of the run's best or newest checkpoint, {"backbone/stem/kernel": array}."""
-    import orbax.checkpoint as ocp
-
     read_config(workdir)
+    ocp = _orbax()
     folder = newest(Path(workdir)).absolute() / "state"
     checkpointer = ocp.PyTreeCheckpointer()
     saved = checkpointer.metadata(folder).item_metadata.tree
