@@ -158,7 +158,7 @@ def heatmap_figure(
     pictures = plots.rgb(crop / (255.0 if images.dtype == np.uint8 else 1.0), info.bands, info.unit)
     # `rgb` puts the first row of what is not a display image at the bottom, as in FITS.
     turn = (lambda x: x) if info.unit == "display" else (lambda x: x[::-1])
-    masks = model.draw(jnp.asarray(images), _keys(seed, 1)[0])
+    masks = jax.tree.map(np.asarray, jax.jit(model.draw)(images, _keys(seed, 1)[0]))
     canvas = plots.figure(8.6, 2.05 * count)
     cells = canvas.subplots(count, 4, squeeze=False)
     limits = {name: np.nanpercentile(maps[name][:count], (2, 98)) for name in _SHOWN}
@@ -185,8 +185,8 @@ _SHOWN = ("cosine", "squared_error")
 def _state(masks: Any, row: int, grid: int) -> np.ndarray:
     """0 neither, 1 seen, 2 predicted: [grid grid] for one image."""
     state = np.zeros(grid**2, np.int64)
-    state[np.asarray(masks.context[row])[np.asarray(masks.context_valid[row])]] = 1
-    state[np.asarray(masks.targets[row])[np.asarray(masks.targets_valid[row])]] = 2
+    state[masks.context[row][masks.context_valid[row]]] = 1
+    state[masks.targets[row][masks.targets_valid[row]]] = 2
     return state.reshape(grid, grid)
 
 
