@@ -38,6 +38,7 @@ from astrojax.simulate.lens_scene import EUCLID
 
 PRETRAINED = {"LenSiam": "lensiam", "SimSiam": "simsiam_lenses"}
 METHODS = (*PRETRAINED, "from scratch", "ImageNet")
+ANGLES = ("theta_E", "center_x", "center_y")  # arcsec; the other parameters have no unit
 PENALTIES = tuple(10.0**p for p in range(-5, 3))
 
 
@@ -179,8 +180,9 @@ def neighbourhoods(folder: Path, points: Path) -> dict[str, float]:
     kind = "umap" if importlib.util.find_spec("umap") else "tsne"
     plane = projection.plane(embedding, method=kind, perplexity=15.0, neighbors=15, seed=0)
     truth = {name: np.float64(table.columns[name]) for name in Lens._fields}
-    np.savez(points, plane=plane, **truth)
-    return {f"knn_{k}_r2": projection.structure(embedding, v, k=10) for k, v in truth.items()}
+    structure = {k: projection.structure(embedding, v, k=10) for k, v in truth.items()}
+    np.savez(points, plane=plane, kind=kind, structure=np.array([*structure.values()]), **truth)
+    return {f"knn_{k}_r2": r2 for k, r2 in structure.items()}
 
 
 def transfer_figure(summary: list[dict[str, Any]], path: Path) -> None:
@@ -205,15 +207,23 @@ def transfer_figure(summary: list[dict[str, Any]], path: Path) -> None:
 
 
 def plane_figure(points: dict[str, Path], path: Path) -> None:
-    """The planes of the methods as rows, coloured by each parameter."""
-    canvas = plots.figure(2.1 * len(Lens._fields), 2.2 * len(points))
-    cells = canvas.subplots(len(points), len(Lens._fields), squeeze=False)
+    """The planes of the methods as rows, coloured by each parameter, with its kNN R2."""
+    count = len(Lens._fields)
+    canvas = plots.figure(2.1 * count, 2.3 * len(points) + 0.5)
+    cells = canvas.subplots(len(points), count, squeeze=False)
     for row, (method, file) in zip(cells, points.items(), strict=True):
         with np.load(file) as stored:
-            for cell, name in zip(row, Lens._fields, strict=True):
+            kind = {"umap": "UMAP", "tsne": "t-SNE"}[str(stored["kind"])]
+            colours = [
                 cell.scatter(*stored["plane"].T, c=stored[name], s=2, lw=0, rasterized=True)
-                cell.set(xticks=(), yticks=(), title=name)
-        row[0].set_ylabel(method)
+                for cell, name in zip(row, Lens._fields, strict=True)
+            ]
+            for cell, name, r2 in zip(row, Lens._fields, stored["structure"], strict=True):
+                cell.set(xticks=(), yticks=(), title=f"{name}: $R^2$ {r2:.2f}")
+        row[0].set(xlabel=f"{kind} 1", ylabel=f"{method}\n{kind} 2")
+    for column, dots, name in zip(cells.T, colours, Lens._fields, strict=True):
+        unit = " (arcsec)" if name in ANGLES else ""
+        canvas.colorbar(dots, ax=column, label=name + unit, orientation="horizontal", aspect=15)
     plots.save(canvas, path)
 
 
