@@ -116,7 +116,7 @@ def base() -> ConfigDict:
             "noise": 0.0,
             "blur": None,
         },
-        "stretch": {"stretch": "linear", "scale": (64.0, 64.0, 64.0)},
+        "stretch": {"stretch": "linear", "scale": (0.25, 0.25, 0.25)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},

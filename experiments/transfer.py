@@ -221,7 +221,7 @@ def slim(config: ConfigDict) -> None:
         "noise": 0.0,
         "blur": None,
     }
-    config.method.stretch = {"stretch": "linear", "scale": (64.0, 64.0, 64.0)}
+    config.method.stretch = {"stretch": "linear", "scale": (0.25, 0.25, 0.25)}
 
 
 def vgg16(config: ConfigDict) -> None:
