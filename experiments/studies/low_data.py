@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--look", type=int, default=25, help="steps between validations")
     arguments = prepare(parser)
     words = [arguments.task, *arguments.words]
-    plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet)
+    plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet, arguments.schemes)
     first = stages_of("scratch", words, "random", "", None, 0, 1.0)[0]
     if first["data"]["name"] == "survey":
         first["data"]["count"] = max(arguments.sizes)

@@ -39,6 +39,7 @@ from astrojax.evaluate import run as evaluation
 from astrojax.evaluate.embed import embed
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SCHEMES = ("scratch", "probe", "features", "finetune")
 SCORES = ("accuracy", "balanced_accuracy", "within_one")
 PUBLISHED = {  # validation accuracy of the paper's VGG16
     ("ef15", "scratch"): 0.4227,
@@ -166,7 +167,9 @@ def probed(
     return probe.predicted, label
 
 
-def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> list[tuple]:
+def rows_of(
+    network: str, pretexts: dict[str, str], imagenet: str | None, schemes: list[str]
+) -> list[tuple]:
     """(row of the table, scheme, source of weights, their folder, network) of every row."""
     plans = {name: network_of(folder) for name, folder in pretexts.items()} or {"": None}
     rows = []
@@ -187,7 +190,7 @@ def rows_of(network: str, pretexts: dict[str, str], imagenet: str | None) -> lis
         rows.append(("probe (imagenet)", "probe", "imagenet", imagenet, None))
         rows.append(("features (imagenet)", "features", "imagenet", imagenet, None))
         rows.append(("fine-tuning (imagenet)", "finetune", "imagenet", imagenet, None))
-    return rows
+    return [row for row in rows if row[1] in schemes]
 
 
 def stages_of(
@@ -212,6 +215,7 @@ def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--network", default="slim", choices=("slim", "small", "resnet", "vgg16"))
     parser.add_argument("--pretext", nargs="*", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--imagenet", help="torchvision's VGG16 as .pth or .safetensors")
+    parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--smoke", action="store_true", help="the same in seconds")
     arguments = parser.parse_args()
@@ -230,7 +234,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["survey"])
     parser.add_argument("--speed", type=float, default=1.0, help="multiple of the epochs")
     arguments = prepare(parser)
-    plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet)
+    plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet, arguments.schemes)
     total = len(arguments.tasks) * len(arguments.seeds) * len(plan)
     rows, began = [], time.monotonic()
     for task in arguments.tasks:
