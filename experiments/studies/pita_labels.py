@@ -6,9 +6,9 @@
 Every method sees the same simulated survey; the labels of a smaller size are among those of a
 larger one. PITA keeps all galaxies without a label in its pool, MoCo pretrains on all of them once
 per seed and is fine-tuned on the labels, the supervised ConvNeXt and the photometry MLP see the
-labelled ones alone. A run that is finished is not repeated, so the study can be stopped and
-started again at any moment. `table.csv` has one row per run, `summary.csv` mean and standard
-deviation over seeds, `labels.png` the figure.
+labelled ones alone. All take as many steps, whatever the number of labels. A run that is finished
+is not repeated, so the study can be stopped and started again at any moment. `table.csv` has one
+row per run, `summary.csv` mean and standard deviation over seeds, `labels.png` the figure.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from common import experiment, run, summarise, write_rows
 
 from astrojax import checkpoint, train
@@ -41,9 +42,16 @@ def config_of(name: str, variant: str, seed: int, speed: float) -> dict[str, Any
     return config | {"seed": seed, "epochs": speed * config["epochs"], "log_every": 100}
 
 
-def with_labels(config: dict[str, Any], count: int, steps: int | None) -> dict[str, Any]:
-    """The config with `count` labels; where only labelled objects train, for `steps` steps."""
-    data = dict(config["data"])  # where PITA oversamples labels, it does so at every count
+def with_labels(config: dict[str, Any], count: int, every: int, steps: int) -> dict[str, Any]:
+    """The config with `count` of `every` label.
+
+    Where only labelled objects train, they do so for `steps` steps; where they stand more often
+    in an epoch, they keep their share of it, and with that the epoch its length.
+    """
+    data = dict(config["data"])
+    if "oversample" in data:
+        times = round(data["oversample"]["times"] * every / count)
+        data["oversample"] = {**data["oversample"], "times": times}
     only = data.get("labels", {}).get("drop_unlabelled", False)
     data["labels"] = {"column": "redshift", "count": count, "drop_unlabelled": only, "seed": 0}
     config = {**config, "data": data}
@@ -102,6 +110,7 @@ def main() -> None:
     base = config_of("pita", "", 0, arguments.speed)
     sources = pipeline.load(base["data"])
     steps = train.Run(base, sources).total_steps
+    every = int(np.isfinite(sources["train"].column("redshift")).sum())
     runs = [
         (name, count, seed)
         for seed in arguments.seeds
@@ -118,7 +127,7 @@ def main() -> None:
                 pretraining = config_of("moco", "", seed, arguments.speed) | {"evaluate": {}}
                 train.run(pretraining, folder, sources)
             config["init"] = {**config["init"], "workdir": str(folder)}
-        config = with_labels(config, count, steps)
+        config = with_labels(config, count, every, steps)
         folder = arguments.out / f"{base_name}{variant and '_' + variant}_{count}_{seed}"
         scores = one_run(config, folder, sources)
         rows.append({"method": name, "labels": count, "seed": seed, **scores})
