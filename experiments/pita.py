@@ -10,7 +10,7 @@ Variants:
   spent on redshift: each of the 1,500 labelled galaxies stands twelve times in an epoch, and the
   contrastive and colour weights are a fifth and a sixth of the paper's. These were chosen on the
   survey of another seed (--config.data.seed=1), none of whose galaxies are in this one.
-  On 2 CPU cores it takes about 5 minutes in all, and gives NMAD 0.0649 +- 0.0029 and
+  On 2 CPU cores it takes 5.4 minutes with installation, and gives NMAD 0.0649 +- 0.0029 and
   0.101 +- 0.010 outliers on 1,000 test galaxies (seed 0, bootstrap errors); the template fit, which
   knows the simulator, 0.0475 and 0.073. Against its baselines over seeds: `docs/results.md`.
   With `--config.method.redshift_components=5` the redshift head predicts five Gaussians: after
