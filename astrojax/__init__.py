@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "load":  # on demand: the command line's --help imports nothing heavy
-        from astrojax.bundle import load
+        from astrojax.inference.bundle import load
 
         return load
     raise AttributeError(f"module 'astrojax' has no attribute {name!r}")

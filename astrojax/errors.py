@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception for what a user can mend."""
+"""The exception for a user's mistake, and the exit statuses of the commands."""
+
+import os
+import sys
+from typing import NoReturn
+
+USER_ERROR = 2  # a mistake that starting again does not mend
+LOST = 69  # another process has gone (EX_UNAVAILABLE): start all of them again
+STALLED = 74  # nothing came for too long (EX_IOERR): look at what the message names
+PREEMPTED = 75  # SIGTERM: saved, start the same command again (EX_TEMPFAIL)
 
 
 class UserError(ValueError):
@@ -7,3 +16,13 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with status 2.
     """
+
+
+def exit_process(status: int, message: str) -> NoReturn:
+    """Prints the message and ends the process at once, whatever its threads do.
+
+    Python's own exit would wait for the other processes of a run, which may wait for this one.
+    """
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(status)

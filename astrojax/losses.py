@@ -95,7 +95,7 @@ def mixture_nll(
 def mean_squared_error(pred: Float[Array, "b c"], target: Float[Array, "b c"]) -> Float[Array, ""]:
     """Mean of (pred - target)^2 over both axes.
 
-    PITA's text (arXiv 2602.10207) sums over the colours, its code averages: this is the code's.
+    PITA's text (arXiv 2602.10207) sums over the colors, its code averages: this is the code's.
     """
     return jnp.mean((_promote(pred) - _promote(target)) ** 2)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from astrojax import faults, terminal
+from astrojax import distributed, errors
+from astrojax.cli import terminal
 from astrojax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -43,43 +44,40 @@ def main(argv: list[str]) -> None:
 def together(work: Callable[[], None]) -> None:
     """Does the work, as one of several processes where the flags or a launcher say so."""
     terminal.start_log()
-    from astrojax import sharding
 
-    faults.watch(_STALL_AFTER.value)
-    sharding.setup()
-    sharding.join(
+    distributed.start_watchdog(_STALL_AFTER.value)
+    distributed.enable_compilation_cache()
+    distributed.initialize(
         coordinator=_COORDINATOR.value, processes=_PROCESSES.value, process=_PROCESS.value
     )
-    if not sharding.is_main():
+    if not distributed.is_main():
         logging.getLogger().setLevel(logging.WARNING)
     try:
         work()
     except Exception as error:
-        if not sharding.several():
+        if not distributed.is_multiprocess():
             raise
         if isinstance(error, UserError):
-            faults.leave(faults.USER_ERROR, str(error))
-        if sharding.lost_process(error):
-            faults.leave_lost(str(error))
+            errors.exit_process(errors.USER_ERROR, str(error))
+        if distributed.lost_process(error):
+            distributed.exit_lost_process(str(error))
         traceback.print_exc()
-        faults.leave(1, "this process failed, and with it the run")
+        errors.exit_process(1, "this process failed, and with it the run")
 
 
 def _run() -> None:
     """Checks, or trains and evaluates, what the flags say."""
-    from astrojax import sharding, train
-    from astrojax.config import plain
-    from astrojax.evaluate import run as evaluation
+    from astrojax.inference import evaluation as evaluation
+    from astrojax.training import loop
 
-    evaluation.check_section(plain(_CONFIG.value.evaluate))
     if _CHECK.value:
-        from astrojax import preflight
+        from astrojax.training import preflight
 
         return preflight.run(_CONFIG.value)
     workdir = Path(_WORKDIR.value or default_workdir())
-    if train.run(_CONFIG.value, workdir) or not evaluation.done(workdir):
+    if loop.train(_CONFIG.value, workdir) or not evaluation.done(workdir):
         evaluation.run(workdir)
-    elif sharding.is_main():
+    elif distributed.is_main():
         print(f"{workdir} is finished; remove it, or give another --workdir, to train again.")
         print(evaluation.summary(workdir))
 
@@ -120,7 +118,7 @@ def cli(program: Callable[[list[str]], None] = main) -> None:
     try:
         app.run(program, flags_parser=parse)
     except UserError as error:
-        faults.leave(faults.USER_ERROR, str(error))
+        errors.exit_process(errors.USER_ERROR, str(error))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from astrojax import backbones
-from astrojax.backbones import convnext, resnet, vgg, vit
+from astrojax.nn import backbones
+from astrojax.nn.backbones import convnext, resnet, vgg, vit
 
 REPEATS = 5
 

@@ -43,9 +43,9 @@ def small_model(size: int):
     """A model with two convolutions and a classifier of ten classes, and 4096 reference vectors."""
     from flax import nnx
 
-    from astrojax.bundle import Model
-    from astrojax.data.pipeline import DataInfo
-    from astrojax.method import build
+    from astrojax.data.info import DataInfo
+    from astrojax.inference.bundle import Model
+    from astrojax.methods import build
 
     info = DataInfo(BANDS, size, 0.2, "nanomaggies", 22.5)
     view = {"name": "galaxy", "crop": size, "rotate": True, "flip": True, "zoom": (1.0, 1.0),
@@ -56,8 +56,8 @@ def small_model(size: int):
         "name": "supervised", "backbone": backbone, "backbone_outputs": None, "neck": (),
         "head": (), "target": "label", "outputs": 10, "error": "cross_entropy", "huber_delta": 1.0,
         "target_offset": (0.0,), "target_scale": (1.0,), "class_weights": None, "dropout": 0.0,
-        "max_norm": None, "train_backbone": True, "rotations": 1, "view": view,
-        "stretch": {"stretch": "asinh", "scale": (1.0, 1.0)},
+        "max_norm": None, "train_backbone": True, "test_time_augmentation": 1, "view": view,
+        "stretch": {"name": "asinh", "scale": (1.0, 1.0)},
     }  # fmt: skip
     card = {"data": info.to_json(), "dereddened": False, "crop": size, "pixel_spread": [1.0, 1.0],
             "trained_on": "nothing", "outside": {"k": 10, "threshold": 5.0}}  # fmt: skip
@@ -67,12 +67,12 @@ def small_model(size: int):
 
 def embed(path: Path, size: int) -> None:
     """Embeds the file as the command does."""
-    from astrojax.inference import door, stream
+    from astrojax.inference import inputs, stream
 
     model = small_model(size)
-    opened = door.open_data(str(path), ("pixel_scale=0.2",), split=None, as_trained=False,
+    opened = inputs.open_data(str(path), ("pixel_scale=0.2",), split=None, as_trained=False,
                             workdir=None, model=model)  # fmt: skip
-    door.compare(model, opened)
+    inputs.compare(model, opened)
     wanted = stream.Wanted(embedding=True, predictions=False, bad_pixels="null", batch_size=256,
                            threads=2, chunk=8192)  # fmt: skip
     stream.run(model, opened, path.with_suffix(".parquet"), wanted, command="", overwrite=True)

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import random
 
-from astrojax import method as methods
+from astrojax import methods as methods
 from astrojax.config import plain
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "ijepa.py"
 

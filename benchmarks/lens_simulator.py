@@ -24,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from astrojax.simulate import lens as simulator
-from astrojax.simulate.deflection import Lens
-from astrojax.simulate.lens_scene import HST, LENSIAM, Light, Scene, draw_scene
+from astrojax.simulate.lens import simulator as simulator
+from astrojax.simulate.lens.deflection import Lens
+from astrojax.simulate.lens.lens_scene import HST, LENSIAM, Light, Scene, draw_scene
 from astrojax.simulate.profiles import sersic_b
 
 LENS_MODELS = ["EPL", "SHEAR"]

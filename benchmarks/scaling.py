@@ -29,7 +29,8 @@ import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
 from throughput import experiment, random_source  # noqa: E402
 
-from astrojax import sharding, train  # noqa: E402
+from astrojax import distributed
+from astrojax.training.run import Run
 
 EXPERIMENTS = (
     "photoz_mlp", "photoz_supervised", "moco", "pita", "magnitudes", "ijepa", "lejepa",
@@ -89,10 +90,10 @@ def _add(total: dict[str, int], more: dict[str, int], times: int) -> None:
         total[kind] = total.get(kind, 0) + times * size
 
 
-def least(job: train.Run) -> dict[str, int]:
+def least(job: Run) -> dict[str, int]:
     """Bytes that a method cannot do without."""
-    state, method = job.abstract_state(), job.settings.method
-    b = job.settings.batch_size
+    state, method = job.abstract_state(), job.keys.method
+    b = job.keys.batch_size
     gradients = sum(x.size * 4 for x in jax.tree.leaves(state.params))
     moments = jax.tree.leaves(nnx.filter_state(state.rest, nnx.BatchStat))
     two_passes = method["name"] in ("simsiam", "self_classifier")
@@ -108,18 +109,18 @@ def least(job: train.Run) -> dict[str, int]:
     return {"gradients": gradients, "shared": shared, "norms": norms}
 
 
-def prepared(name: str, variant: str, devices: Any = None) -> tuple[train.Run, dict[str, Any]]:
+def prepared(name: str, variant: str, devices: Any = None) -> tuple[Run, dict[str, Any]]:
     """A run of an experiment on a few simulated images, and the shapes of its global batch."""
     config = experiment(name, variant) | {"monitor": None, "init": None}
     few = {"count": 4 * config["batch_size"], "validation": 32, "test": 32}
     config["data"] |= {k: v for k, v in few.items() if k in config["data"]}
-    job = train.Run(config, None, devices)
+    job = Run(config, None, devices)
     rows = [job.stream[i] for i in range(2)]
     host = {c: np.stack([r[c] for r in rows]) for c in job.method.columns}
-    rows = sharding.over_all(job.mesh)
+    rows = distributed.batch_sharding(job.mesh)
     shapes = {
         k: jax.ShapeDtypeStruct(
-            (job.settings.batch_size, *v.shape[1:]),
+            (job.keys.batch_size, *v.shape[1:]),
             jax.dtypes.canonicalize_dtype(v.dtype),
             sharding=rows,
         )
@@ -143,7 +144,7 @@ def report_bytes(names: list[str], variant: str, topology: str | None) -> None:
         moved = collectives(job.step.lower(job.abstract_state(), shapes).compile().as_text())
         need = least(job)
         ratio = sum(moved.values()) / sum(need.values())
-        told = {"experiment": name, "batch": job.settings.batch_size, **need, "moved": moved}
+        told = {"experiment": name, "batch": job.keys.batch_size, **need, "moved": moved}
         print(json.dumps({**told, "ratio": round(ratio, 2)}), flush=True)
 
 
@@ -189,10 +190,10 @@ def weak(name: str, per_device: int, steps: int) -> None:
 def child(name: str, batch: int, steps: int, processes: int, process: int) -> None:
     """Medians over the steps of one process."""
     if processes > 1:
-        sharding.join(coordinator="127.0.0.1:29876", processes=processes, process=process)
+        distributed.initialize(coordinator="127.0.0.1:29876", processes=processes, process=process)
     config = experiment(name, "smoke") | {"monitor": None, "init": None, "batch_size": batch}
     config["data"] |= {"count": 4 * batch}
-    job = train.Run(config)
+    job = Run(config)
     state, fixed = job.initial_state(), next(job.batches(0))
     wall, cpu, dispatch = [], [], []
     for _ in range(steps + 3):
@@ -211,9 +212,9 @@ def plan(names: list[str], variant: str, stamp: int, bands: int, devices: int) -
     for name in names:
         config = experiment(name, variant) | {"monitor": None, "init": None, "batch_size": 8}
         source = random_source(count=16, stamp=stamp, bands=bands, classes=10)
-        job = train.Run(config, {"train": source}, jax.devices()[:1])
+        job = Run(config, {"train": source}, jax.devices()[:1])
         batch = {c: np.stack([source[i][c] for i in range(8)]) for c in job.method.columns}
-        batch = sharding.put_batch(job.mesh, batch)
+        batch = distributed.put_batch(job.mesh, batch)
         flops = job.step.lower(job.abstract_state(), batch).cost_analysis()["flops"] / 8
         size = sum(least(job).values())
         # Reduced in the node, an eighth of it over the adapters, and spread in the node again.
@@ -255,7 +256,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--process", type=int, default=0, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    sharding.setup()
+    distributed.enable_compilation_cache()
     if a.what == "bytes":
         report_bytes(a.experiments or list(EXPERIMENTS), a.variant or "smoke", a.topology)
     elif a.what == "weak":

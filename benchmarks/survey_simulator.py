@@ -11,7 +11,7 @@ import time
 
 import jax
 
-from astrojax.simulate.survey import named, simulate
+from astrojax.simulate.survey.mock import named, simulate
 
 
 def main() -> None:

@@ -20,9 +20,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from astrojax import sharding, train
+from astrojax import distributed
 from astrojax.config import plain
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
+from astrojax.training.run import Run
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "TPU v5 lite": 197e12}  # bf16, dense
 
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
-    sharding.setup()
+    distributed.enable_compilation_cache()
     config = experiment(arguments.method, arguments.variant)
     config = set_dtype(config, arguments.dtype) if arguments.dtype else config
     size = config["batch_size"] = arguments.batch or config["batch_size"]
@@ -86,11 +88,11 @@ def main() -> None:
     source = random_source(
         count=2 * size, stamp=arguments.stamp, bands=arguments.bands, classes=arguments.classes
     )
-    job = train.Run(config, {"train": source})
+    job = Run(config, {"train": source})
     state = job.initial_state()
     rows = [source[i] for i in range(size)]
     host = {c: np.stack([r[c] for r in rows]) for c in job.method.columns}
-    batch = sharding.put_batch(job.mesh, host)
+    batch = distributed.put_batch(job.mesh, host)
 
     began = time.perf_counter()
     compiled = job.step.lower(state, batch).compile()

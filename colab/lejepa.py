@@ -10,20 +10,20 @@
 # ## Galaxies and their views
 #
 # A global view shows the whole galaxy, a local one its middle. Both are turned, mirrored, shifted,
-# blurred and noisier; nothing changes the colour, since that is what galaxies differ in.
+# blurred and noisier; nothing changes the color, since that is what galaxies differ in.
 
 # %%
 import lejepa
 import matplotlib.pyplot as plt
 import numpy as np
 
-from astrojax import views
+from astrojax.augment import views
 from astrojax.config import plain
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.evaluate import plots
 
 config = plain(lejepa.get_config(VARIANT))
-sources = pipeline.load(config["data"])
+sources = open_sources(config["data"])
 info = sources["train"].info
 images = np.stack([sources["train"][i]["image"] for i in range(6)])
 
@@ -50,10 +50,10 @@ for row, (name, batch) in enumerate(
 # collapses stops itself.
 
 # %%
-from astrojax import metrics, train
+from astrojax.training import loop, metric_log
 
-train.run(config, RUNS / "lejepa", sources)
-for record in metrics.read(RUNS / "lejepa")[-2:]:
+loop.train(config, RUNS / "lejepa", sources)
+for record in metric_log.read(RUNS / "lejepa")[-2:]:
     print({k: round(v, 3) for k, v in record.items() if isinstance(v, float)})
 
 # %% [markdown]
@@ -65,7 +65,7 @@ for record in metrics.read(RUNS / "lejepa")[-2:]:
 # %%
 from IPython.display import Image
 
-from astrojax.evaluate import run as evaluation
+from astrojax.inference import evaluation as evaluation
 
 evaluation.run(RUNS / "lejepa", sources)
 Image(RUNS / "lejepa" / "evaluation" / "projection.png")
@@ -74,7 +74,7 @@ Image(RUNS / "lejepa" / "evaluation" / "projection.png")
 # Neighbours in the embedding: in each row a galaxy and the four most like it.
 
 # %%
-from astrojax.evaluate.embed import Table
+from astrojax.inference.table import Table
 
 table = Table.load(RUNS / "lejepa" / "evaluation" / "test.parquet")
 unit = table.embedding / np.linalg.norm(table.embedding, axis=1, keepdims=True)

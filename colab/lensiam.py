@@ -17,13 +17,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from astrojax.config import call, plain
-from astrojax.data import pipeline
-from astrojax.simulate import lens
-from astrojax.simulate.deflection import Lens
+from astrojax.data.open import open_sources
+from astrojax.simulate.lens import simulator
+from astrojax.simulate.lens.deflection import Lens
 
 config = plain(lensiam.get_config(VARIANT))
-sources = pipeline.load(config["data"])
-simulator = call(lens.build, config["method"]["simulator"], path="simulator")
+sources = open_sources(config["data"])
+simulator = call(simulator.build, config["method"]["simulator"], path="simulator")
 lenses = Lens(*(sources["train"].column(name)[:6] for name in Lens._fields))
 pairs = jax.vmap(simulator.pair)(jax.random.split(jax.random.key(0), 6), lenses)
 
@@ -38,9 +38,9 @@ for i in range(6):
 # ## Train
 
 # %%
-from astrojax import train
+from astrojax.training import loop
 
-train.run(config, RUNS / "lensiam", sources)
+loop.train(config, RUNS / "lensiam", sources)
 
 # %% [markdown]
 # ## What the features know of the lens
@@ -51,7 +51,7 @@ train.run(config, RUNS / "lensiam", sources)
 # %%
 import json
 
-from astrojax.evaluate import run as evaluation
+from astrojax.inference import evaluation as evaluation
 
 evaluation.run(RUNS / "lensiam", sources)
 numbers = json.loads((RUNS / "lensiam" / "evaluation" / "metrics.json").read_text())["linear_probe"]

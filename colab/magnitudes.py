@@ -3,25 +3,25 @@
 # # Magnitudes as a pretext
 #
 # Every survey measures magnitudes of everything. A network that predicts twelve of them from a
-# colour picture learns features that are worth having for tasks with few labels.
+# color picture learns features that are worth having for tasks with few labels.
 
 # %% [markdown]
 # ## Pretrain
 #
 # Simulated stars, galaxies, quasars and mergers in the twelve bands of S-PLUS, shown as 32 × 32
-# colour pictures.
+# color pictures.
 
 # %%
 import magnitudes
 import matplotlib.pyplot as plt
 import numpy as np
 
-from astrojax import train
 from astrojax.config import plain
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
+from astrojax.training import loop
 
 config = plain(magnitudes.get_config(VARIANT))
-sources = pipeline.load(config["data"])
+sources = open_sources(config["data"])
 figure, cells = plt.subplots(2, 8, figsize=(10, 2.8))
 for i, cell in enumerate(cells.flat):
     cell.imshow(sources["train"][i]["image"])
@@ -29,14 +29,14 @@ for i, cell in enumerate(cells.flat):
     cell.axis("off")
 
 # %%
-train.run(config, RUNS / "magnitudes", sources)
+loop.train(config, RUNS / "magnitudes", sources)
 
 # %% [markdown]
 # How well it tells magnitudes it has not seen, band by band.
 
 # %%
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import Table
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.table import Table
 
 evaluation.run(RUNS / "magnitudes", sources)
 table = Table.load(RUNS / "magnitudes" / "evaluation" / "test.parquet")
@@ -58,7 +58,7 @@ from astrojax.evaluate import linear_probe
 tables = {s: Table.load(RUNS / "magnitudes" / "evaluation" / f"{s}.parquet") for s in sources}
 section = linear_probe.evaluate(
     tables, sources, RUNS, targets=(), penalties=(1e-2, 1.0), fractions=(0.1, 0.3), repeats=1,
-    max_iterations=100, draws=20, seed=0,
+    max_iterations=100, n_bootstrap=20, seed=0,
 )  # fmt: skip
 print({name: round(value, 3) for name, value in section.metrics.items() if "accuracy" in name})
 

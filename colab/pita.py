@@ -2,7 +2,7 @@
 # %% [markdown]
 # # PITA: photometric redshifts from images with few labels
 #
-# One encoder, three tasks: views of a galaxy agree, colours can be predicted, and so can the
+# One encoder, three tasks: views of a galaxy agree, colors can be predicted, and so can the
 # redshift, where one is known. Here on a simulated survey in the four bands of HST/CANDELS, of
 # which a fifth has a redshift.
 
@@ -18,11 +18,11 @@ import numpy as np
 import pita
 
 from astrojax.config import plain
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.evaluate import plots
 
 config = plain(pita.get_config(VARIANT))
-sources = pipeline.load(config["data"])
+sources = open_sources(config["data"])
 train_set = sources["train"]
 print({split: len(source) for split, source in sources.items()}, train_set.info.bands)
 
@@ -56,9 +56,9 @@ plt.legend()
 # like: the same call goes on where it was.
 
 # %%
-from astrojax import train
+from astrojax.training import loop
 
-train.run(config, RUNS / "pita", sources)
+loop.train(config, RUNS / "pita", sources)
 
 # %% [markdown]
 # ## Evaluate
@@ -70,14 +70,14 @@ train.run(config, RUNS / "pita", sources)
 # %%
 from IPython.display import Image
 
-from astrojax.evaluate import run as evaluation
+from astrojax.inference import evaluation as evaluation
 
 evaluation.run(RUNS / "pita", sources)
 Image(RUNS / "pita" / "evaluation" / "photoz.png")
 
 # %% [markdown]
 # `report.html` in that folder has everything in one page, and `explorer.html` the embedding to
-# look at: thumbnails under the pointer, colours by any column, a lasso.
+# look at: thumbnails under the pointer, colors by any column, a lasso.
 
 # %%
 Image(RUNS / "pita" / "evaluation" / "projection.png")
@@ -95,7 +95,7 @@ if not bundle.exists():
     astrojax.export(RUNS / "pita", bundle)
 model = astrojax.load(bundle)
 
-others = pipeline.load({**config["data"], "count": 64, "validation": 0, "test": 0, "seed": 1})
+others = open_sources({**config["data"], "count": 64, "validation": 0, "test": 0, "seed": 1})
 new = np.stack([others["train"][i]["image"] for i in range(64)])
 redshift = model.predict(new)["redshift"]
 print(np.round(redshift[:8], 2), "truth:", np.round(others["train"].column("redshift_true")[:8], 2))

@@ -13,13 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import self_classifier
 
-from astrojax import train
 from astrojax.config import plain
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
+from astrojax.training import loop
 
 config = plain(self_classifier.get_config(VARIANT))
-sources = pipeline.load(config["data"])
-train.run(config, RUNS / "self_classifier", sources)
+sources = open_sources(config["data"])
+loop.train(config, RUNS / "self_classifier", sources)
 
 # %% [markdown]
 # ## The classes it found
@@ -29,8 +29,8 @@ train.run(config, RUNS / "self_classifier", sources)
 
 # %%
 from astrojax.evaluate import plots
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import Table
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.table import Table
 
 evaluation.run(RUNS / "self_classifier", sources)
 table = Table.load(RUNS / "self_classifier" / "evaluation" / "test.parquet")

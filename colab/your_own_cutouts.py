@@ -18,7 +18,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from astrojax.data import survey
+from astrojax.data.readers import survey
 
 FOLDER = RUNS / "own"
 CUTOUTS, CATALOGUE = FOLDER / "cutouts", FOLDER / "catalogue.fits"
@@ -56,7 +56,7 @@ Table.read(CATALOGUE)[:3]
 # formats.
 
 # %%
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 
 BANDS = ("F606W", "F814W", "F125W", "F160W")
 DATA = {
@@ -101,10 +101,10 @@ DATA = {
         "split": None,
     },
     "deredden": True,
-    "hold": True,  # small enough for memory
+    "cache_in_memory": True,  # small enough for memory
     "oversample": {"column": "redshift", "times": 4},  # in an epoch, where one is known
 }
-sources = pipeline.load(DATA)
+sources = open_sources(DATA)
 print({split: len(source) for split, source in sources.items()}, sources["train"].info)
 
 # %% [markdown]
@@ -117,16 +117,16 @@ print({split: len(source) for split, source in sources.items()}, sources["train"
 # %%
 import pita
 
-from astrojax import train
 from astrojax.config import plain
-from astrojax.evaluate import run as evaluation
+from astrojax.inference import evaluation as evaluation
+from astrojax.training import loop
 
 config = plain(pita.get_config(VARIANT))
 config["data"] = DATA
 config["epochs"] = 2.0 if SMALL else 40.0
 config["evaluate"] = {task: config["evaluate"][task] for task in ("photoz", "explorer")}
 MODEL = RUNS / "own_pita"
-train.run(config, MODEL, sources)
+loop.train(config, MODEL, sources)
 
 # %%
 evaluation.run(MODEL, sources)
@@ -141,7 +141,7 @@ evaluation.run(MODEL, sources)
 # `.fits` opens in TOPCAT.
 
 # %%
-from astrojax import predict
+from astrojax.cli import predict
 
 TABLE = FOLDER / "galaxies.parquet"
 bands = ",".join(BANDS)
@@ -151,7 +151,7 @@ predict.main(
     + ["--set", f"catalogue={CATALOGUE}", "--set", "columns.id=NAME", "--set", "columns.ebv=EBV"]
 )
 table = Table.read(TABLE)
-table["id", "predicted_redshift", "flag_outside"][:3]
+table["id", "predicted_redshift", "flag_out_of_distribution"][:3]
 
 # %% [markdown]
 # ## More like this one
@@ -161,7 +161,7 @@ table["id", "predicted_redshift", "flag_outside"][:3]
 # %%
 from IPython.display import Image
 
-from astrojax import similar
+from astrojax.cli import similar
 
 sheet = FOLDER / "similar.csv"
 similar.main(
@@ -175,7 +175,7 @@ Image(sheet.with_suffix(".png"))
 # `python -m astrojax.anomalies --table galaxies.parquet`
 
 # %%
-from astrojax import anomalies
+from astrojax.cli import anomalies
 
 sheet = FOLDER / "anomalies.csv"
 anomalies.main(["--table", str(TABLE), "-n", "10", "--out", str(sheet), "--overwrite"])
@@ -186,11 +186,11 @@ Image(sheet.with_suffix(".png"))
 #
 # `python -m astrojax.explore --table galaxies.parquet`
 #
-# One HTML file: point at an object to see it, colour by any column, draw a lasso to get ids.
+# One HTML file: point at an object to see it, color by any column, draw a lasso to get ids.
 # Download it from the file browser on the left and open it.
 
 # %%
-from astrojax import explore
+from astrojax.cli import explore
 
 page = FOLDER / "explorer.html"
 explore.main(["--table", str(TABLE), "--method", "pca", "--out", str(page), "--overwrite"])

@@ -82,13 +82,13 @@ def base() -> ConfigDict:
         "optimizer": {"name": "adamw", "weight_decay": 0.05, "b1": 0.9, "b2": 0.95},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 2.0,
-            "initial": 1e-5,
-            "final": 1e-6,
+            "init_value": 1e-5,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -101,12 +101,12 @@ def base() -> ConfigDict:
             "fractions": (0.01, 0.1),
             "repeats": 5,
             "max_iterations": 300,
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
-        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "draws": 200, "seed": 0},
-        "anomaly": {"k": 10, "anomalous": ("merger", "artefact"), "draws": 200, "seed": 0},
-        "heatmaps": {"examples": 128, "shown": 6, "draws": 32, "seed": 0},
+        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "n_bootstrap": 200, "seed": 0},
+        "anomaly": {"k": 10, "anomalous": ("merger", "artefact"), "n_bootstrap": 200, "seed": 0},
+        "heatmaps": {"examples": 128, "shown": 6, "num_masks": 32, "seed": 0},
         "projection": {
             "method": "pca",
             "columns_shown": (),
@@ -186,7 +186,7 @@ def method() -> ConfigDict:
                 "blur": None,
             },
             # Fluxes in units of a few sky sigma, compressed above: faint arms and bright cores.
-            "stretch": {"stretch": "asinh", "scale": (0.1, 0.2, 0.3)},
+            "stretch": {"name": "asinh", "scale": (0.1, 0.2, 0.3)},
         }
     )
 
@@ -206,11 +206,11 @@ def smoke(config: ConfigDict) -> None:
     config.method.anomaly_draws = 2
     config.optim.schedule.warmup_epochs = 0.0
     config.evaluate.linear_probe.update(
-        {"penalties": (1e-2, 1.0), "fractions": (), "max_iterations": 50, "draws": 20}
+        {"penalties": (1e-2, 1.0), "fractions": (), "max_iterations": 50, "n_bootstrap": 20}
     )
-    config.evaluate.knn.update({"k": (5, 10), "draws": 20})
-    config.evaluate.anomaly.draws = 20
-    config.evaluate.heatmaps.update({"examples": 8, "shown": 2, "draws": 4})
+    config.evaluate.knn.update({"k": (5, 10), "n_bootstrap": 20})
+    config.evaluate.anomaly.n_bootstrap = 20
+    config.evaluate.heatmaps.update({"examples": 8, "shown": 2, "n_bootstrap": 4})
     config.evaluate.projection.mosaic = 4
 
 
@@ -218,7 +218,7 @@ def pool(config: ConfigDict) -> None:
     config.threads = 2
     config.data = images_of("galaxies.npz")
     config.monitor.knn_label = None
-    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+    config.method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
     del config.evaluate.linear_probe, config.evaluate.knn
     config.evaluate.anomaly.anomalous = ()
 
@@ -304,7 +304,7 @@ def paper(config: ConfigDict, *, small: bool) -> None:
     own.update({"sigreg_weight": 0.6, "sigreg_t_max": 5.0, "sigreg_points": 9})
     own.sigreg_n_scaled = False
     own.view.update({"crop": 224, "rotate": False, "flip": False, "zoom": (1.0, 1.0)})
-    own.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+    own.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
     config.optim.optimizer.update({"weight_decay": 0.04, "b2": 0.999})
-    config.optim.schedule.update({"peak": 1.5e-4, "warmup_epochs": 40.0, "final": 1.5e-5})
+    config.optim.schedule.update({"peak_value": 1.5e-4, "warmup_epochs": 40.0, "end_value": 1.5e-5})
     config.evaluate.anomaly.anomalous = ()

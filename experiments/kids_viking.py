@@ -10,8 +10,8 @@ r"""PITA on stamps cut from real mosaics, without redshifts: four bands of a KiD
     python -m astrojax.main --config experiments/kids_viking.py:tfds \
         --config.data.directory=converted
 
-The contrastive and colour losses train on all sources; the redshift loss has weight 0. Colours are
-those of the catalogue's aperture fluxes. A linear probe reads the held-out colours and the
+The contrastive and color losses train on all sources; the redshift loss has weight 0. Colors are
+those of the catalogue's aperture fluxes. A linear probe reads the held-out colors and the
 half-light radius (pixels; stars have about 1.9) from the latent. Variant `tfds`: the same from a
 converted data set.
 """
@@ -87,18 +87,18 @@ def get_config(variant: str = "") -> ConfigDict:
         "projection": (128, 64),
         "redshift_head": (256, 128, 64),
         "redshift_components": 0,
-        "colour_head": (256, 128, 64),
+        "color_head": (256, 128, 64),
         "queue_size": 1024,
         "momentum": 0.99,
         "temperature": 0.1,
         "contrastive_weight": 0.0025,
         "redshift_weight": 0.0,
-        "colour_weight": 1.0,
+        "color_weight": 1.0,
         "huber_delta": 0.15,
-        "colour_units": "magnitudes",
-        "colour_offset": (0.8, 0.4, 1.0, 20.0),
+        "color_units": "magnitudes",
+        "color_offset": (0.8, 0.4, 1.0, 20.0),
         "enqueue_first": False,
-        "rotations": 4,
+        "test_time_augmentation": 4,
         "view": {
             "name": "galaxy",
             "crop": 32,
@@ -110,19 +110,19 @@ def get_config(variant: str = "") -> ConfigDict:
             "blur": None,
         },
         # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.03, 0.03, 0.07, 0.3)},
+        "stretch": {"name": "asinh", "scale": (0.03, 0.03, 0.07, 0.3)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 2e-3,
+            "peak_value": 2e-3,
             "warmup_epochs": 1.0,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -141,7 +141,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "fractions": (1.0,),
             "repeats": 1,
             "max_iterations": 200,
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
         "projection": {

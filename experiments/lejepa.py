@@ -47,7 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "natural":
         config.method.global_view = natural_view(crop=224, scale=(0.3, 1.0))
         config.method.local_view = natural_view(crop=96, scale=(0.05, 0.3))
-        config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+        config.method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
     return config
 
 
@@ -87,13 +87,13 @@ def base() -> ConfigDict:
         "optimizer": {"name": "adamw", "weight_decay": 0.05, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 1.0,
-            "initial": 1e-5,
-            "final": 1e-6,
+            "init_value": 1e-5,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": None,
         "accumulate": 1,
@@ -106,11 +106,11 @@ def base() -> ConfigDict:
             "fractions": (0.01, 0.1),
             "repeats": 5,
             "max_iterations": 300,
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
-        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "draws": 200, "seed": 0},
-        "anomaly": {"k": 10, "anomalous": ("merger", "artefact"), "draws": 200, "seed": 0},
+        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "n_bootstrap": 200, "seed": 0},
+        "anomaly": {"k": 10, "anomalous": ("merger", "artefact"), "n_bootstrap": 200, "seed": 0},
         "projection": {
             "method": "pca",
             "columns_shown": (),
@@ -174,7 +174,7 @@ def method() -> ConfigDict:
             "sigreg_t_max": 3.0,
             "sigreg_points": 17,
             # Fluxes in units of a few sky sigma, compressed above: faint arms and bright cores.
-            "stretch": {"stretch": "asinh", "scale": (0.1, 0.2, 0.3)},
+            "stretch": {"name": "asinh", "scale": (0.1, 0.2, 0.3)},
         }
     )
 
@@ -197,12 +197,12 @@ def smoke(config: ConfigDict) -> None:
     config.optim.optimizer = ConfigDict(
         {"name": "sgd", "weight_decay": 1e-4, "momentum": 0.9, "nesterov": False}
     )
-    config.optim.schedule.update({"peak": 0.05, "warmup_epochs": 0.0})
+    config.optim.schedule.update({"peak_value": 0.05, "warmup_epochs": 0.0})
     config.evaluate.linear_probe.update(
-        {"penalties": (1e-2, 1.0), "fractions": (), "max_iterations": 50, "draws": 20}
+        {"penalties": (1e-2, 1.0), "fractions": (), "max_iterations": 50, "n_bootstrap": 20}
     )
-    config.evaluate.knn.update({"k": (5, 10), "draws": 20})
-    config.evaluate.anomaly.draws = 20
+    config.evaluate.knn.update({"k": (5, 10), "n_bootstrap": 20})
+    config.evaluate.anomaly.n_bootstrap = 20
     config.evaluate.projection.mosaic = 4
     config.evaluate.explorer.method = "pca"
 
@@ -243,7 +243,7 @@ def pool(config: ConfigDict) -> None:
 def small(config: ConfigDict) -> None:
     config.epochs = 16.0
     config.threads = 0
-    config.data.hold = True
+    config.data.cache_in_memory = True
     config.method.backbone = {
         "name": "resnet",
         "depths": (1, 1, 1, 1),
@@ -280,7 +280,7 @@ def galaxy_zoo(config: ConfigDict) -> None:
 
 def display(config: ConfigDict) -> None:
     """8-bit composites, whose noise is not that of the sky."""
-    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+    config.method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
     config.method.global_view.noise = config.method.local_view.noise = 0.0
     config.evaluate.anomaly.anomalous = ()
 
@@ -319,7 +319,7 @@ def paper(config: ConfigDict) -> None:
     own.global_view.update({"crop": 224, "zoom": (1.0, 1.5), "shift": 8.0})
     own.local_view.update({"crop": 96, "zoom": (1.0, 1.5), "shift": 32.0})
     config.optim.optimizer.weight_decay = 5e-4
-    config.optim.schedule.update({"peak": 5e-4, "final": 5e-7})
+    config.optim.schedule.update({"peak_value": 5e-4, "end_value": 5e-7})
 
 
 def natural_view(*, crop: int, scale: tuple[float, float]) -> ConfigDict:

@@ -17,7 +17,7 @@ Variants:
   `experiments/studies/pool_photometry.py`; the residual network of `experiments/transfer.py`.
 - `small_pool`: the same with its smaller network, for 2 cores.
 - `paper`: the published recipe on your own files: a catalogue with twelve magnitudes and their
-  uncertainties, and a folder of 32 x 32 colour cutouts named by id. Objects that are also in a
+  uncertainties, and a folder of 32 x 32 color cutouts named by id. Objects that are also in a
   labelled catalogue (config.data.exclude) are left out by id and within 1 arcsec.
 
 `experiments/transfer.py` goes on from here.
@@ -71,7 +71,7 @@ def base() -> ConfigDict:
         "stamp": 32,
         "seed": 0,
         "deredden": True,
-        # The grouping of bands in the survey's own colour images.
+        # The grouping of bands in the survey's own color images.
         "composite": {
             "channels": (
                 ("red", ("r", "i", "F861", "z")),
@@ -82,7 +82,7 @@ def base() -> ConfigDict:
             "q": 10.0,
             "minimum": -2.0,
         },
-        "hold": True,
+        "cache_in_memory": True,
     }
     config.method = {
         "name": "magnitudes",
@@ -116,33 +116,33 @@ def base() -> ConfigDict:
             "noise": 0.0,
             "blur": None,
         },
-        "stretch": {"stretch": "linear", "scale": (0.25, 0.25, 0.25)},
+        "stretch": {"name": "linear", "scale": (0.25, 0.25, 0.25)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 2e-3,
+            "peak_value": 2e-3,
             "warmup_epochs": 0.5,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
         "skip_nonfinite": 0,
     }
     config.evaluate = {
-        "regression": {"targets": ("magnitude",), "draws": 100, "seed": 0},
+        "regression": {"targets": ("magnitude",), "n_bootstrap": 100, "seed": 0},
         "linear_probe": {
             "targets": (),
             "penalties": (1e-3, 1e-2, 1e-1, 1.0),
             "fractions": (),
             "repeats": 1,
             "max_iterations": 200,
-            "draws": 100,
+            "n_bootstrap": 100,
             "seed": 0,
         },
         "projection": {
@@ -169,15 +169,17 @@ def smoke(config: ConfigDict) -> None:
     config.method.backbone.update({"depths": (1, 1, 1), "widths": (8, 16, 16), "batch_norm": False})
     config.method.hidden = 32
     config.optim.schedule.warmup_epochs = 1.0
-    config.evaluate.regression.draws = 10
-    config.evaluate.linear_probe.update({"penalties": (1e-2,), "max_iterations": 20, "draws": 10})
+    config.evaluate.regression.n_bootstrap = 10
+    config.evaluate.linear_probe.update(
+        {"penalties": (1e-2,), "max_iterations": 20, "n_bootstrap": 10}
+    )
     config.evaluate.projection.limit = 64
 
 
 def flux(config: ConfigDict) -> None:
     config.data.composite = None
     # Fluxes in units of a few sky sigma, compressed above.
-    config.method.stretch = {"stretch": "asinh", "scale": (2.0,) * 12}
+    config.method.stretch = {"name": "asinh", "scale": (2.0,) * 12}
 
 
 def vgg16(config: ConfigDict) -> None:
@@ -192,7 +194,7 @@ def vgg16(config: ConfigDict) -> None:
     config.method.update({"hidden": 2048, "dropout": 0.5})
     config.method.stretch.scale = (1.0, 1.0, 1.0)
     # The paper's SGD at 1e-3 does not start a VGG16 without batch norm or published weights.
-    config.optim.schedule.update({"peak": 2e-4, "warmup_epochs": 2.0})
+    config.optim.schedule.update({"peak_value": 2e-4, "warmup_epochs": 2.0})
 
 
 def pool(config: ConfigDict) -> None:
@@ -228,7 +230,7 @@ def pool(config: ConfigDict) -> None:
             "fractions": {"train": 0.9, "validation": 0.05, "test": 0.05},
             "seed": 0,
         },
-        "hold": True,
+        "cache_in_memory": True,
     }
     config.method.backbone = {
         "name": "resnet",
@@ -243,7 +245,7 @@ def pool(config: ConfigDict) -> None:
     config.method.update({"outputs": 3, "start": 12.0})
     config.method.view.update({"crop": 64, "rotate": True, "shift": 2.0})
     config.method.stretch.scale = (1.0, 1.0, 1.0)
-    config.optim.schedule.update({"peak": 1e-3, "warmup_epochs": 2.0})
+    config.optim.schedule.update({"peak_value": 1e-3, "warmup_epochs": 2.0})
     del config.evaluate["linear_probe"]
     config.evaluate.projection.columns_shown = ("magnitude_r",)
 
@@ -305,14 +307,14 @@ def paper(config: ConfigDict) -> None:
         },
         "exclude": None,
     }
-    config.method.stretch.stretch = "imagenet"
+    config.method.stretch.name = "imagenet"
     config.optim.optimizer = {
         "name": "sgd",
         "weight_decay": 0.0,
         "momentum": 0.9,
         "nesterov": True,
     }
-    config.optim.schedule = {"name": "constant", "peak": 1e-3}
+    config.optim.schedule = {"name": "constant", "peak_value": 1e-3}
     del config.evaluate["linear_probe"]
 
 

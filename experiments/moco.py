@@ -73,19 +73,19 @@ def _pretrain(variant: str) -> ConfigDict:
             "blur": None,
         },
         # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
+        "stretch": {"name": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 0.5,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -157,7 +157,7 @@ def _finetune(variant: str) -> ConfigDict:
         "dropout": 0.0,
         "max_norm": None,
         "train_backbone": True,
-        "rotations": 4,
+        "test_time_augmentation": 4,
         "view": {
             "name": "galaxy",
             "crop": 32,
@@ -169,19 +169,19 @@ def _finetune(variant: str) -> ConfigDict:
             "blur": None,
         },
         # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
+        "stretch": {"name": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 5.0,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -192,7 +192,7 @@ def _finetune(variant: str) -> ConfigDict:
             "magnitude": "magnitude_F160W",
             "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
             "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
         "projection": {
@@ -218,7 +218,7 @@ def _finetune(variant: str) -> ConfigDict:
         config.data.labelled_fraction = 0.5
         config.method.neck = (16, 16)
         config.method.head = (16,)
-        config.evaluate.photoz.draws = 20
+        config.evaluate.photoz.n_bootstrap = 20
         config.evaluate.projection.perplexity = 10.0
         config.evaluate.projection.mosaic = 4
     return config

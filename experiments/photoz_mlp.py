@@ -63,13 +63,13 @@ def get_config(variant: str = "") -> ConfigDict:
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 5.0,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -80,11 +80,11 @@ def get_config(variant: str = "") -> ConfigDict:
             "magnitude": "magnitude_F160W",
             "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
             "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
-        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
-        "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
+        "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
+        "template_fit": {"survey": "candels", "n_bootstrap": 200, "seed": 0},
     }
     if variant == "smoke":
         _smoke(config)
@@ -115,6 +115,6 @@ def _smoke(config: ConfigDict) -> None:
     config.data.labelled_fraction = 0.5
     config.data.stamp = 40
     config.method.hidden = (16, 16)
-    config.evaluate.photoz.draws = 20
-    config.evaluate.uncertainty.draws = 20
-    config.evaluate.template_fit.draws = 20
+    config.evaluate.photoz.n_bootstrap = 20
+    config.evaluate.uncertainty.n_bootstrap = 20
+    config.evaluate.template_fit.n_bootstrap = 20

@@ -63,7 +63,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "dropout": 0.0,
         "max_norm": None,
         "train_backbone": True,
-        "rotations": 4,
+        "test_time_augmentation": 4,
         "view": {
             "name": "galaxy",
             "crop": 32,
@@ -75,19 +75,19 @@ def get_config(variant: str = "") -> ConfigDict:
             "blur": None,
         },
         # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
+        "stretch": {"name": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 5.0,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -98,10 +98,10 @@ def get_config(variant: str = "") -> ConfigDict:
             "magnitude": "magnitude_F160W",
             "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
             "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
-        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
+        "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
         "projection": {
             "method": "tsne",
             "columns_shown": (
@@ -139,7 +139,7 @@ def _smoke(config: ConfigDict) -> None:
     config.method.view.crop = 24
     config.method.neck = (16, 16)
     config.method.head = (16,)
-    config.evaluate.photoz.draws = 20
-    config.evaluate.uncertainty.draws = 20
+    config.evaluate.photoz.n_bootstrap = 20
+    config.evaluate.uncertainty.n_bootstrap = 20
     config.evaluate.projection.perplexity = 10.0
     config.evaluate.projection.mosaic = 4

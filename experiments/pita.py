@@ -8,7 +8,7 @@
 Variants:
 - default: simulated galaxies, a small ConvNeXt on 32 x 32 pixels, for a laptop. Its few steps are
   spent on redshift: each of the 1,500 labelled galaxies stands twelve times in an epoch, and the
-  contrastive and colour weights are a fifth and a sixth of the paper's. These were chosen on the
+  contrastive and color weights are a fifth and a sixth of the paper's. These were chosen on the
   survey of another seed (--config.data.seed=1), none of whose galaxies are in this one.
   On 2 CPU cores it takes 5.4 minutes with installation, and gives NMAD 0.0649 +- 0.0029 and
   0.101 +- 0.010 outliers on 1,000 test galaxies (seed 0, bootstrap errors); the template fit, which
@@ -71,18 +71,18 @@ def get_config(variant: str = "") -> ConfigDict:
         "projection": (128, 64),
         "redshift_head": (256, 128, 64),
         "redshift_components": 0,
-        "colour_head": (256, 128, 64),
+        "color_head": (256, 128, 64),
         "queue_size": 4096,
         "momentum": 0.99,
         "temperature": 0.1,
         "contrastive_weight": 0.0005,
         "redshift_weight": 1.0,
-        "colour_weight": 0.16,
+        "color_weight": 0.16,
         "huber_delta": 0.15,
-        "colour_units": "magnitudes",
-        "colour_offset": (0.6, 0.6, 0.2, 24.6),
+        "color_units": "magnitudes",
+        "color_offset": (0.6, 0.6, 0.2, 24.6),
         "enqueue_first": False,
-        "rotations": 4,
+        "test_time_augmentation": 4,
         "view": {
             "name": "galaxy",
             "crop": 32,
@@ -94,19 +94,19 @@ def get_config(variant: str = "") -> ConfigDict:
             "blur": None,
         },
         # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
+        "stretch": {"name": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
     }
     config.optim = {
         "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
         "schedule": {
             "name": "cosine",
-            "peak": 1e-3,
+            "peak_value": 1e-3,
             "warmup_epochs": 1.0,
-            "initial": 0.0,
-            "final": 1e-6,
+            "init_value": 0.0,
+            "end_value": 1e-6,
         },
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -117,11 +117,11 @@ def get_config(variant: str = "") -> ConfigDict:
             "magnitude": "magnitude_F160W",
             "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
             "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
-        "uncertainty": {"levels": (0.68, 0.95), "draws": 200, "seed": 0},
-        "template_fit": {"survey": "candels", "draws": 200, "seed": 0},
+        "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
+        "template_fit": {"survey": "candels", "n_bootstrap": 200, "seed": 0},
         "projection": {
             "method": "tsne",
             "columns_shown": (
@@ -168,12 +168,12 @@ def _smoke(config: ConfigDict) -> None:
     config.method.latent = (16, 16)
     config.method.projection = (16, 8)
     config.method.redshift_head = (16,)
-    config.method.colour_head = (16,)
+    config.method.color_head = (16,)
     config.method.queue_size = 64
     config.method.view.crop = 24
-    config.evaluate.photoz.draws = 20
-    config.evaluate.uncertainty.draws = 20
-    config.evaluate.template_fit.draws = 20
+    config.evaluate.photoz.n_bootstrap = 20
+    config.evaluate.uncertainty.n_bootstrap = 20
+    config.evaluate.template_fit.n_bootstrap = 20
     config.evaluate.projection.perplexity = 10.0
     config.evaluate.projection.mosaic = 4
     config.evaluate.explorer.method = "pca"
@@ -227,23 +227,23 @@ def _paper(config: ConfigDict) -> None:
     method.latent = (512, 128)
     method.projection = (128, 64)
     method.redshift_head = (256, 128, 128, 128, 128, 64)
-    method.colour_head = (256, 128, 128, 128, 128, 64)
+    method.color_head = (256, 128, 128, 128, 128, 64)
     method.contrastive_weight = 0.0025
-    method.colour_weight = 1.0
+    method.color_weight = 1.0
     method.queue_size = 60_000
     method.momentum = 0.999
-    method.colour_offset = (0.0, 0.0, 0.0, 0.0)
-    method.rotations = 1
+    method.color_offset = (0.0, 0.0, 0.0, 0.0)
+    method.test_time_augmentation = 1
     method.view.crop = 64
     method.view.shift = 4.0
-    method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0, 1.0)}
+    method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0, 1.0)}
     config.optim.optimizer = {"name": "adam", "weight_decay": 1e-5, "b1": 0.9, "b2": 0.999}
     config.optim.schedule = {
-        "name": "cosine_wave",
-        "peak": 1e-3,
-        "final": 1e-7,
+        "name": "cosine_annealing",
+        "peak_value": 1e-3,
+        "end_value": 1e-7,
         "half_period_epochs": 500.0,
     }
     del config.evaluate.template_fit  # it knows the embedded survey alone
-    config.optim.decay_vectors = True
+    config.optim.decay_bias_and_norm = True
     config.optim.clip_norm = None

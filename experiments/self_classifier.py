@@ -11,7 +11,7 @@ r"""Self-Classifier: classes of galaxies, or of anything, that nobody labelled.
 Variants:
 - default: simulated galaxies of seven classes on 64 x 64 pixels, a small ResNet, three times as
   many clusters as classes, and views that suit galaxies: turns, mirrors, zooms, noise and blur, as
-  greyscale and hue would erase the colour, and crops of a fifth the galaxy.
+  greyscale and hue would erase the color, and crops of a fifth the galaxy.
 - `smoke`: the same in seconds, for continuous integration.
 - `galaxy_zoo`: the same network on labelled RGB composites, an NPZ file with `blob`, `offsets`,
   `labels` and `class_names` (see `astrojax/data/npz.py`). After 8 epochs (--config.epochs=8) the
@@ -122,19 +122,19 @@ def base() -> ConfigDict:
         },
         "offset": (0.0, 0.0, 0.0),
         # Fluxes in units of a few sky sigma, compressed above: faint arms and bright cores.
-        "stretch": {"stretch": "asinh", "scale": (0.1, 0.2, 0.3)},
+        "stretch": {"name": "asinh", "scale": (0.1, 0.2, 0.3)},
     }
     config.optim = {
         "optimizer": {"name": "sgd", "weight_decay": 1e-6, "momentum": 0.9, "nesterov": False},
         "schedule": {
             "name": "cosine",
-            "peak": 0.4,
+            "peak_value": 0.4,
             "warmup_epochs": 0.0,
-            "initial": 0.4,
-            "final": 0.004,
+            "init_value": 0.4,
+            "end_value": 0.004,
         },
-        "decay_vectors": True,
-        "constant_rate": (),
+        "decay_bias_and_norm": True,
+        "fixed_lr": (),
         "frozen": (),
         "clip_norm": None,
         "accumulate": 1,
@@ -142,15 +142,15 @@ def base() -> ConfigDict:
     }
     plane = {"method": "tsne", "perplexity": 30.0, "neighbors": 15, "seed": 0}
     config.evaluate = {
-        "clustering": {"clusters": 21, "draws": 200, "seed": 0},
-        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "draws": 200, "seed": 0},
+        "clustering": {"clusters": 21, "n_bootstrap": 200, "seed": 0},
+        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "n_bootstrap": 200, "seed": 0},
         "linear_probe": {
             "targets": (),
             "penalties": (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
             "fractions": (),
             "repeats": 1,
             "max_iterations": 300,
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
         "projection": {**plane, "columns_shown": (), "limit": 1000, "mosaic": 12, "k": 10},
@@ -169,11 +169,11 @@ def smoke(config: ConfigDict) -> None:
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"mlp": (32, 16), "classes": (10,) * 3})
     config.method.view.update({"crop": 24, "shift": 1.0})
-    config.optim.schedule.update({"peak": 0.1, "initial": 0.1, "final": 0.001})
-    config.evaluate.clustering.update({"clusters": 10, "draws": 20})
-    config.evaluate.knn.update({"k": (5, 10), "draws": 20})
+    config.optim.schedule.update({"peak_value": 0.1, "init_value": 0.1, "end_value": 0.001})
+    config.evaluate.clustering.update({"clusters": 10, "n_bootstrap": 20})
+    config.evaluate.knn.update({"k": (5, 10), "n_bootstrap": 20})
     config.evaluate.linear_probe.update(
-        {"penalties": (1e-2, 1.0), "max_iterations": 50, "draws": 20}
+        {"penalties": (1e-2, 1.0), "max_iterations": 50, "n_bootstrap": 20}
     )
     config.evaluate.projection.update({"method": "pca", "mosaic": 4})
     config.evaluate.explorer.method = "pca"
@@ -215,7 +215,7 @@ def galaxy_zoo(config: ConfigDict) -> None:
         },
     }
     config.method.view.noise = 0.0
-    config.method.stretch = {"stretch": "linear", "scale": (0.2, 0.2, 0.2)}
+    config.method.stretch = {"name": "linear", "scale": (0.2, 0.2, 0.2)}
 
 
 def cifar(config: ConfigDict) -> None:
@@ -253,9 +253,9 @@ def cifar(config: ConfigDict) -> None:
     own.classes = (30,) * 30
     own.view = natural_view(crop=32, scale=(0.2, 1.0))
     own.offset = (0.4914, 0.4822, 0.4465)
-    own.stretch = {"stretch": "linear", "scale": (0.247, 0.243, 0.261)}
-    config.optim.schedule.update({"peak": 3.2, "initial": 3.2, "final": 0.032})
-    config.evaluate = {"clustering": {"clusters": 30, "draws": 200, "seed": 0}}
+    own.stretch = {"name": "linear", "scale": (0.247, 0.243, 0.261)}
+    config.optim.schedule.update({"peak_value": 3.2, "init_value": 3.2, "end_value": 0.032})
+    config.evaluate = {"clustering": {"clusters": 30, "n_bootstrap": 200, "seed": 0}}
 
 
 def cifar_small(config: ConfigDict) -> None:
@@ -276,7 +276,7 @@ def cifar_small(config: ConfigDict) -> None:
     config.method.backbone.update(
         {"depths": (1, 1, 1), "stem": "imagenet", "width": 32, "dtype": "float32"}
     )
-    config.optim.schedule.update({"peak": 1.6, "initial": 1.6, "final": 0.016})
+    config.optim.schedule.update({"peak_value": 1.6, "init_value": 1.6, "end_value": 0.016})
 
 
 def cifar20(config: ConfigDict) -> None:
@@ -312,7 +312,7 @@ def imagenet(config: ConfigDict) -> None:
     own.classes = (1000,) * 30
     own.view = natural_view(crop=224, scale=(0.2, 1.0))
     own.offset = (0.485, 0.456, 0.406)
-    own.stretch = {"stretch": "linear", "scale": (0.229, 0.224, 0.225)}
+    own.stretch = {"name": "linear", "scale": (0.229, 0.224, 0.225)}
     # Like the authors' LARC: biases and norms are scaled and decayed as well.
     config.optim.optimizer = {
         "name": "lars",
@@ -321,9 +321,9 @@ def imagenet(config: ConfigDict) -> None:
         "trust": 0.001,
     }
     config.optim.schedule.update(
-        {"peak": 3.2, "warmup_epochs": 10.0, "initial": 0.2, "final": 0.0032}
+        {"peak_value": 3.2, "warmup_epochs": 10.0, "init_value": 0.2, "end_value": 0.0032}
     )
-    config.evaluate = {"clustering": {"clusters": 0, "draws": 200, "seed": 0}}
+    config.evaluate = {"clustering": {"clusters": 0, "n_bootstrap": 200, "seed": 0}}
 
 
 def eccv(config: ConfigDict) -> None:
@@ -346,7 +346,7 @@ def eccv(config: ConfigDict) -> None:
     }
     own.update({"mlp": (4096, 128), "classes": (1000, 2000, 4000, 8000), "classifier": "learned"})
     config.optim.optimizer.weight_decay = 1e-6
-    config.optim.schedule.update({"peak": 4.8, "initial": 0.3, "final": 0.0048})
+    config.optim.schedule.update({"peak_value": 4.8, "init_value": 0.3, "end_value": 0.0048})
 
 
 def natural_view(*, crop: int, scale: tuple[float, float]) -> ConfigDict:

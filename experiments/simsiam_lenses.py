@@ -94,19 +94,19 @@ def base() -> ConfigDict:
         },
         "resize": None,
         "offset": (0.0,),
-        "stretch": {"stretch": "asinh", "scale": (0.02,)},
+        "stretch": {"name": "asinh", "scale": (0.02,)},
     }
     config.optim = {
         "optimizer": {"name": "sgd", "weight_decay": 5e-4, "momentum": 0.9, "nesterov": False},
         "schedule": {
             "name": "cosine",
-            "peak": 0.05,
+            "peak_value": 0.05,
             "warmup_epochs": 1.0,
-            "initial": 0.0,
-            "final": 0.0,
+            "init_value": 0.0,
+            "end_value": 0.0,
         },
-        "decay_vectors": True,
-        "constant_rate": ("predictor",),
+        "decay_bias_and_norm": True,
+        "fixed_lr": ("predictor",),
         "frozen": (),
         "clip_norm": None,
         "accumulate": 1,
@@ -119,7 +119,7 @@ def base() -> ConfigDict:
             "fractions": (),
             "repeats": 1,
             "max_iterations": 300,
-            "draws": 200,
+            "n_bootstrap": 200,
             "seed": 0,
         },
         "projection": {
@@ -193,7 +193,7 @@ def smoke(config: ConfigDict) -> None:
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"projector": (32, 32, 32), "predictor": 8})
     config.optim.schedule.warmup_epochs = 0.0
-    config.evaluate.linear_probe.update({"penalties": (1e-2, 1.0), "draws": 20})
+    config.evaluate.linear_probe.update({"penalties": (1e-2, 1.0), "n_bootstrap": 20})
     config.evaluate.projection.update({"method": "pca", "mosaic": 4})
 
 
@@ -212,7 +212,7 @@ def paper(config: ConfigDict) -> None:
     )
     own.update({"projector": (2048, 2048, 2048), "predictor": 512, "resize": 224})
     own.view.update({"crop": 224, "blur_sigma": (0.1, 2.0)})
-    # The authors' ImageNet mean and deviation, averaged over colours.
+    # The authors' ImageNet mean and deviation, averaged over colors.
     own.offset = (0.449,)
-    own.stretch = {"stretch": "linear", "scale": (0.226,)}
-    config.optim.schedule.update({"peak": 0.03 * 400 / 256, "warmup_epochs": 10.0})
+    own.stretch = {"name": "linear", "scale": (0.226,)}
+    config.optim.schedule.update({"peak_value": 0.03 * 400 / 256, "warmup_epochs": 10.0})

@@ -84,7 +84,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if task == "stars":
         config.method.stretch.scale = config.method.stretch.scale[:1]
     if "imagenet" in words:
-        config.method.stretch = {"stretch": "imagenet", "scale": (1.0, 1.0, 1.0)}
+        config.method.stretch = {"name": "imagenet", "scale": (1.0, 1.0, 1.0)}
     if "smoke" in words:
         smoke(config)
     return config
@@ -119,7 +119,7 @@ def base() -> ConfigDict:
         "train_backbone": True,
     }
     config.evaluate = {
-        "classification": {"draws": 200, "seed": 0},
+        "classification": {"n_bootstrap": 200, "seed": 0},
         "projection": {
             "method": "tsne",
             "columns_shown": (),
@@ -157,7 +157,7 @@ def survey() -> dict:
             "q": 10.0,
             "minimum": -2.0,
         },
-        "hold": True,
+        "cache_in_memory": True,
         "labels": None,
     }
 
@@ -193,7 +193,7 @@ def archive(task: str) -> dict:
             "fractions": {"train": 0.72, "validation": 0.08, "test": 0.2},
             "seed": 0,
         },
-        "hold": True,
+        "cache_in_memory": True,
         "labels": None,
     }
 
@@ -210,7 +210,9 @@ def slim(config: ConfigDict) -> None:
         "dtype": "float32",
         "remat": False,
     }
-    config.method.update({"head": (256,), "max_norm": 2.0, "dropout": 0.5, "rotations": 1})
+    config.method.update(
+        {"head": (256,), "max_norm": 2.0, "dropout": 0.5, "test_time_augmentation": 1}
+    )
     config.method.view = {
         "name": "galaxy",
         "crop": 32,
@@ -221,7 +223,7 @@ def slim(config: ConfigDict) -> None:
         "noise": 0.0,
         "blur": None,
     }
-    config.method.stretch = {"stretch": "linear", "scale": (0.25, 0.25, 0.25)}
+    config.method.stretch = {"name": "linear", "scale": (0.25, 0.25, 0.25)}
 
 
 def vgg16(config: ConfigDict) -> None:
@@ -244,7 +246,9 @@ def resnet(config: ConfigDict) -> None:
         "dtype": "float32",
         "remat": False,
     }
-    config.method.update({"head": (), "max_norm": None, "dropout": 0.0, "rotations": 4})
+    config.method.update(
+        {"head": (), "max_norm": None, "dropout": 0.0, "test_time_augmentation": 4}
+    )
     config.method.view = {
         "name": "galaxy",
         "crop": 64,
@@ -255,7 +259,7 @@ def resnet(config: ConfigDict) -> None:
         "noise": 0.0,
         "blur": None,
     }
-    config.method.stretch = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+    config.method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
 
 
 def small(config: ConfigDict) -> None:
@@ -270,7 +274,7 @@ def paper(config: ConfigDict, scheme: str, rate: float) -> None:
     optimizer = {"name": "adam", "weight_decay": 0.0, "b1": 0.9, "b2": 0.999}
     if scheme == "finetune":
         optimizer = {"name": "sgd", "weight_decay": 0.0, "momentum": 0.9, "nesterov": False}
-    _optimise(config, scheme, optimizer, {"name": "constant", "peak": rate})
+    _optimise(config, scheme, optimizer, {"name": "constant", "peak_value": rate})
     if scheme != "top":
         config.monitor = {
             "every_epochs": 1.0,
@@ -288,10 +292,10 @@ def modern(config: ConfigDict, scheme: str) -> None:
     optimizer = {"name": "adamw", "weight_decay": 0.05, "b1": 0.9, "b2": 0.999}
     schedule = {
         "name": "cosine",
-        "peak": 1e-3,
+        "peak_value": 1e-3,
         "warmup_epochs": 2.0,
-        "initial": 0.0,
-        "final": 1e-6,
+        "init_value": 0.0,
+        "end_value": 1e-6,
     }
     _optimise(config, scheme, optimizer, schedule)
 
@@ -302,8 +306,8 @@ def _optimise(config: ConfigDict, scheme: str, optimizer: dict, schedule: dict) 
     config.optim = {
         "optimizer": optimizer,
         "schedule": schedule,
-        "decay_vectors": False,
-        "constant_rate": (),
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
         "frozen": ("backbone",) if still else (),
         "clip_norm": 1.0,
         "accumulate": 1,
@@ -336,7 +340,7 @@ def smoke(config: ConfigDict) -> None:
     config.batch_size = 32
     config.log_every = 2
     config.checkpoint_every = 4
-    config.evaluate.classification.draws = 10
+    config.evaluate.classification.n_bootstrap = 10
     config.evaluate.projection.limit = 64
     if config.monitor is not None:
         config.monitor.examples = 64

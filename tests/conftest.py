@@ -24,9 +24,9 @@ checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[checker.__name__] = checker
 install_import_hook("astrojax", "annotation_checker.check")
 
-from astrojax import sharding  # noqa: E402
+from astrojax import distributed  # noqa: E402
 
-sharding.setup()
+distributed.enable_compilation_cache()
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -49,14 +49,14 @@ def experiment():
 @pytest.fixture(scope="session")
 def open_data():
     """`open_data(section)` opens a config's data once for all tests that use it."""
-    from astrojax.data import pipeline
+    from astrojax.data.open import open_sources
 
     opened = {}
 
     def load(section):
         key = json.dumps(section, sort_keys=True)
         if key not in opened:
-            opened[key] = pipeline.load(section)
+            opened[key] = open_sources(section)
         return dict(opened[key])
 
     return load

@@ -12,8 +12,9 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from astrojax import methods, train
+from astrojax import methods
 from astrojax.config import plain
+from astrojax.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -125,7 +126,7 @@ def test_the_worked_method_trains(experiment, open_data, tmp_path, monkeypatch):
     config |= {"data": smoke["data"], "epochs": 10.0, "batch_size": 64}
     config["method"]["view"]["crop"] = 24
     config["method"]["backbone"]["width"] = 8
-    job = train.Run(config, open_data(config["data"]), jax.devices()[:1])
+    job = Run(config, open_data(config["data"]), jax.devices()[:1])
     state, batches = job.initial_state(), job.batches(0)
     losses = []
     for _ in range(20):

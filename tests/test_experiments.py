@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from astrojax import train
-from astrojax.evaluate import run as evaluation
+from astrojax.inference import evaluation as evaluation
+from astrojax.training import loop
+from astrojax.training.settings import resolve
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "experiments").glob("*.py"))
@@ -18,8 +19,7 @@ SMOKES = [n for n in NAMES if re.search(r'"smoke"', (ROOT / "experiments" / f"{n
 @pytest.mark.parametrize("name", NAMES)
 def test_every_key_is_read(experiment, name):
     config = experiment(name)
-    train.check_config(config)
-    evaluation.check_section(config["evaluate"])
+    resolve(config)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,7 +32,7 @@ def test_the_docstring_gives_the_command(name):
 def test_smoke_trains_and_reports(experiment, open_data, name, tmp_path):
     config = experiment(name, "smoke")
     sources = open_data(config["data"])
-    assert train.run(config, tmp_path / "run", sources)
+    assert loop.train(config, tmp_path / "run", sources)
     evaluation.run(tmp_path / "run", sources)
     found = json.loads((tmp_path / "run" / "evaluation" / "metrics.json").read_text())
     assert set(config["evaluate"]) <= set(found)

@@ -126,7 +126,7 @@ def test_golden_lejepa(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["color_0", "color_1"])
-def test_golden_colours(name, dtype):
+def test_golden_colors(name, dtype):
     c = case(name, dtype)
     got = losses.mean_squared_error(c["pred"], c["target"])
     check(got, c["loss_mean"], TOLERANCE[dtype])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the colour tables that `astrojax.simulate` ships, from the files that GalSim carries.
+"""Make the color tables that `astrojax.simulate` ships, from the files that GalSim carries.
 
 Run `python tools/make_sed_table.py` (needs galsim) after changing a formula here; the tables land
 in `astrojax/simulate/`. Each holds AB magnitudes in the survey's bands of objects whose rest-frame
-flux density at 5500 Angstrom, before dust, is 1 (so only colours and k-corrections, no distances).
+flux density at 5500 Angstrom, before dust, is 1 (so only colors and k-corrections, no distances).
 
 Galaxies: the four templates of Coleman, Wu & Weedman (1980), E, Sbc, Scd and Im, as extended to the
 ultraviolet and to 2.2 micron by Bolzonella et al. (2000); dust in the host after Calzetti et al.

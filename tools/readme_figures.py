@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from astrojax import checkpoint
 from astrojax.config import plain
-from astrojax.data import pipeline
-from astrojax.data.pipeline import Source
+from astrojax.data.open import open_sources
+from astrojax.data.source import Source
 from astrojax.evaluate import photoz, plots
-from astrojax.evaluate.embed import Table
+from astrojax.inference.table import Table
+from astrojax.training import checkpoint
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 SHOWN, COLUMNS = 16, 8
@@ -39,7 +39,7 @@ def survey_figure(source: Source, path: Path) -> Path:
         cell.set_title(f"z = {z:.2f}", fontsize=8, pad=2)
         cell.axis("off")
     canvas.savefig(path, dpi=110)
-    with Image.open(path) as drawn:  # noise in millions of colours is a large file
+    with Image.open(path) as drawn:  # noise in millions of colors is a large file
         drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
@@ -62,7 +62,7 @@ def main() -> None:
     workdir = parser.parse_args().workdir
     FIGURES.mkdir(parents=True, exist_ok=True)
     config = plain(checkpoint.read_config(workdir))
-    print(survey_figure(pipeline.load(config["data"])["test"], FIGURES / "survey.png"))
+    print(survey_figure(open_sources(config["data"])["test"], FIGURES / "survey.png"))
     table = Table.load(workdir / "evaluation" / "test.parquet")
     print(photoz_figure(table, FIGURES / "photoz.png"))
 

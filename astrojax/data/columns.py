@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from astrojax.data import check
+from astrojax.data import validate
 from astrojax.errors import UserError
 
 STANDARD = (
@@ -47,7 +47,7 @@ def read(
         if name is None or standard == "image":
             continue
         parts = (name,) if isinstance(name, str) else name
-        arrays = [np.asarray(get(check.key(p, available, where))) for p in parts]
+        arrays = [np.asarray(get(validate.key(p, available, where))) for p in parts]
         columns[standard] = arrays[0] if isinstance(name, str) else np.stack(arrays, -1)
     return columns
 
@@ -63,7 +63,7 @@ def standardise(
     """Clean columns: floats in float32 (positions in float64), NaN for whatever is missing.
 
     Args:
-        columns: Under their standard names. Colour features, if given, become `flux`.
+        columns: Under their standard names. Color features, if given, become `flux`.
         sentinels: {name: values that mean "missing"}, e.g. {"magnitude": (-99.0, 99.0)}. A
             redshift of -1 always does.
         where: What to call the file in messages.
@@ -74,7 +74,7 @@ def standardise(
         UserError: Values out of range; see `astrojax.data.check`.
     """
     for name in sentinels:
-        check.key(name, columns, "data.sentinels: the data")
+        validate.key(name, columns, "data.sentinels: the data")
     clean = {name: _typed(name, values) for name, values in columns.items()}
     for name, values in clean.items():
         missing = sentinels.get(name, ()) + ((-1.0,) if name == "redshift" else ())
@@ -101,7 +101,7 @@ def flux_from_colors(
     ebv: Float[np.ndarray, " n"] | None,
     extinction: tuple | None,
 ) -> Float[np.ndarray, "n c"]:
-    """Observed fluxes from PITA's colour features.
+    """Observed fluxes from PITA's color features.
 
     A row of features is log10 f_{j+1} - log10 f_j for the c - 1 neighbouring pairs of bands, and
     then log10 f_1. Given E(B-V) the features are taken as dereddened, and 10^(0.4 R_b E(B-V)) is
@@ -115,7 +115,7 @@ def flux_from_colors(
     log = log - log[:, 1:2] + reference
     if ebv is not None:
         if extinction is None:
-            raise UserError("dereddened colour features need data.info.extinction to be undone")
+            raise UserError("dereddened color features need data.info.extinction to be undone")
         log = log - 0.4 * np.asarray(extinction) * np.float64(ebv)[:, None]
     return (10**log).astype(np.float32)
 
@@ -144,10 +144,10 @@ def encode_labels(
     Raises:
         UserError: A class that is not in the file, or an object of no class with "error".
     """
-    check.choice(others, ("error", "drop", "unlabelled"), "data.others")
+    validate.choice(others, ("error", "drop", "unlabelled"), "data.others")
     if names is not None:
         values = values.astype(np.int64)
-        check.class_labels(values, names, where)
+        validate.class_labels(values, names, where)
         values = np.where(values < 0, "", np.array(names)[values])
     there = [str(v) for v in (names if names is not None else np.unique(values))]
     values = values.astype(str)
@@ -156,7 +156,7 @@ def encode_labels(
     labels = np.full(len(values), -1, np.int64)
     for index, (_, members) in enumerate(groups):
         for member in members:
-            check.key(str(member), there, f"{where}: the class list")
+            validate.key(str(member), there, f"{where}: the class list")
             labels[values == str(member)] = index
     outside = (labels < 0) & (values != "")
     if outside.any() and others == "error":
@@ -184,14 +184,14 @@ def _typed(name: str, values: np.ndarray) -> np.ndarray:
 
 def _check(columns: dict[str, np.ndarray], where: str, position_unit: str) -> None:
     if "redshift" in columns:
-        check.redshifts(columns["redshift"], where)
+        validate.redshifts(columns["redshift"], where)
     if "ebv" in columns:
-        check.reddening(columns["ebv"], where)
+        validate.reddening(columns["ebv"], where)
     if "magnitude" in columns:
-        check.magnitudes(columns["magnitude"], where)
+        validate.magnitudes(columns["magnitude"], where)
     if "id" in columns:
-        check.unique_ids(columns["id"], where)
+        validate.unique_ids(columns["id"], where)
     if "ra" in columns and "dec" in columns:
         if position_unit == "hourangle":
             columns["ra"] = columns["ra"] * 15
-        check.positions(columns["ra"], columns["dec"], where, hours=False)
+        validate.positions(columns["ra"], columns["dec"], where, hours=False)

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.config import call
-from astrojax.data import check, split
-from astrojax.data.describe import describe, measure_noise
-from astrojax.data.pipeline import DataInfo, Source, Subset
+from astrojax.data import split, validate
+from astrojax.data.info import DataInfo, describe, measure_noise
+from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
 SKIP = '; data.unreadable = "skip" leaves such files out'
@@ -72,11 +72,11 @@ class StoredSource:
         image = _stored(self.images, index)
         where = self.images.where
         image = fit(image, crop=self.crop, resize=self.resize, where=lambda: where(index))
-        check.stamp_shape(image.shape, self.info.bands, where(index))
-        check.side(image.shape, self.info.image_size, where(index))
-        bad = check.count_bad(image)
+        validate.stamp_shape(image.shape, self.info.bands, where(index))
+        validate.side(image.shape, self.info.image_size, where(index))
+        bad = validate.count_bad(image)
         if bad and self.bad_pixels == "error":
-            raise UserError(check.bad_pixels_message([image], where(index)))
+            raise UserError(validate.bad_pixels_message([image], where(index)))
         if bad and self.bad_pixels == "mask":
             image = np.where(np.isfinite(image), image, 0)
         return image if image.dtype == np.uint8 else np.asarray(image, np.float32)
@@ -110,14 +110,14 @@ def open_source(
         UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
             in the sample, or columns of another length.
     """
-    check.choice(bad_pixels, ("error", "mask", "keep"), "data.bad_pixels")
+    validate.choice(bad_pixels, ("error", "mask", "keep"), "data.bad_pixels")
     if not len(images):
         raise UserError(f"{where} holds no stamps")
     columns = {"id": np.arange(len(images)), **columns}
     for name, values in columns.items():
         if len(values) != len(images):
             raise UserError(f"{where}: {len(values)} values of {name}, but {len(images)} stamps")
-    check.unique_ids(columns["id"], where)
+    validate.unique_ids(columns["id"], where)
     described = call(describe, info, path="data.info", image_size=0, classes=classes)
     stamps = _sample(images, described["bands"], crop, resize, bad_pixels, where)
     described["image_size"] = stamps[0].shape[0]
@@ -145,11 +145,11 @@ def _sample(
     sampled, stamps = readable(images, bad_pixels), []
     for i in sampled:
         image = _stored(images, int(i))
-        check.stamp_shape(image.shape, bands, images.where(int(i)))
+        validate.stamp_shape(image.shape, bands, images.where(int(i)))
         stamps.append(fit(image, crop=crop, resize=resize, where=lambda i=i: images.where(int(i))))
-    bad = sum(map(check.count_bad, stamps))
+    bad = sum(map(validate.count_bad, stamps))
     if bad and bad_pixels == "error":
-        raise UserError(check.bad_pixels_message(stamps, where))
+        raise UserError(validate.bad_pixels_message(stamps, where))
     if bad:
         done = "set to zero" if bad_pixels == "mask" else "kept"
         logging.warning("%s: %d NaN or Inf pixels in %d sampled stamps are %s",
@@ -161,7 +161,7 @@ def _sample(
             where, len(empty), len(stamps), images.where(int(empty[0])),
         )  # fmt: skip
     for i, stamp in zip(sampled, stamps, strict=True):
-        check.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
+        validate.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
     return stamps
 
 
@@ -171,7 +171,7 @@ def readable(images: Images, bad_pixels: str) -> list[int]:
     Raises:
         UserError: A sampled stamp cannot be read; with "keep", none of them can.
     """
-    sampled = np.unique(np.linspace(0, len(images) - 1, check.SAMPLE).astype(int)).tolist()
+    sampled = np.unique(np.linspace(0, len(images) - 1, validate.SAMPLE).astype(int)).tolist()
     if bad_pixels != "keep":
         return sampled
     found, message = [], ""
@@ -218,13 +218,13 @@ def split_paths(
     if section is not None:
         raise UserError("config key 'data.split' has to be None where data.path names each split")
     for name in path:
-        check.choice(name, split.NAMES, "data.path")
+        validate.choice(name, split.NAMES, "data.path")
     found = {name: open_one(p, name) for name, p in path.items() if p is not None}
     seen: dict[str, Source] = {}
     for name, source in found.items():
         row_numbers = np.array_equal(source.column("id"), np.arange(len(source)))
         for other in () if row_numbers else seen:
-            check.disjoint(source, seen[other], (name, other), radius_arcsec=None)
+            validate.disjoint(source, seen[other], (name, other), radius_arcsec=None)
         seen[name] = source
     return found
 
@@ -262,7 +262,7 @@ def fit(
     """Cuts the central square of side `crop`, then resamples an 8-bit image to side `resize`."""
     if crop is not None:
         height, width = image.shape[:2]
-        check.crop(min(height, width), crop, where())
+        validate.crop(min(height, width), crop, where())
         top, left = (height - crop) // 2, (width - crop) // 2
         image = image[top : top + crop, left : left + crop]
     if resize is None or image.shape[:2] == (resize, resize):
@@ -281,7 +281,7 @@ def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"
     """Decodes a JPEG or PNG file.
 
     Raises:
-        UserError: It is truncated or no image, or is grey where colour is wanted or the reverse.
+        UserError: It is truncated or no image, or is grey where color is wanted or the reverse.
     """
     from PIL import Image
 
@@ -295,7 +295,7 @@ def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"
     image = np.asarray(picture)
     image = image if image.ndim == 3 else image[..., None]
     if bands == 1 and (image == image[..., :1]).all():
-        image = image[..., :1]  # a single band that was saved as a colour file
+        image = image[..., :1]  # a single band that was saved as a color file
     if image.shape[-1] != bands:
         kind = "grey" if image.shape[-1] == 1 else f"of {image.shape[-1]} channels"
         raise UserError(f"{where} is {kind}, but data.info.bands names {bands} bands")
@@ -326,7 +326,7 @@ def drop_unreadable(images: Any, policy: str) -> np.ndarray:
     is decoded once, now, because the number of examples has to be known; the damaged ones are
     named and counted in a warning. Convert to TFDS to pay for that once.
     """
-    check.choice(policy, ("error", "skip"), "data.unreadable")
+    validate.choice(policy, ("error", "skip"), "data.unreadable")
     if policy == "error":
         return np.arange(len(images))
     kept, dropped = [], []

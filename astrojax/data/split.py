@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from astrojax.config import call
-from astrojax.data import check
-from astrojax.data.pipeline import Source, Subset
+from astrojax.data import validate
+from astrojax.data.sky import friends_of_friends
+from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
 NAMES = ("train", "validation", "test")
-ARCSEC = np.pi / 180 / 3600
 
 
 def by_id(ids: Shaped[np.ndarray, " n"], *, fractions: dict, seed: int) -> Shaped[np.ndarray, " n"]:
@@ -63,7 +63,7 @@ def by_sky(
     Raises:
         UserError: The fractions are not a division of 1, or positions are not degrees.
     """
-    check.positions(ra, dec, "the sky split", hours=False)
+    validate.positions(ra, dec, "the sky split", hours=False)
     names, edges = _edges(fractions)
     row = np.floor((dec + 90) / cell).astype(np.int64)
     middle = np.clip((row + 0.5) * cell - 90, -90, 90)
@@ -71,7 +71,7 @@ def by_sky(
     column = np.floor(np.mod(ra, 360) / 360 * pieces).astype(np.int64) % pieces
     cells, inverse = np.unique(np.stack([row, column], 1), axis=0, return_inverse=True)
     place = _uniform(np.array([f"{a},{b}" for a, b in cells]), seed)[inverse.ravel()]
-    group = _linked(ra, dec, link)
+    group = friends_of_friends(ra, dec, link)
     lowest = np.full(group.max(initial=-1) + 1, np.inf)
     np.minimum.at(lowest, group, place)
     return names[np.searchsorted(edges, lowest[group], side="right")]
@@ -88,11 +88,11 @@ def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source
     """
     if section is None:
         return {"train": source}
-    how = check.choice(section.get("name"), ("id", "sky"), "data.split.name")
+    how = validate.choice(section.get("name"), ("id", "sky"), "data.split.name")
     if how == "id":
         sides = call(by_id, section, path="data.split", ids=source.column("id"))
     else:
-        check.require(source, ("ra", "dec"), "the sky split")
+        validate.require(source, ("ra", "dec"), "the sky split")
         place = {"ra": source.column("ra"), "dec": source.column("dec")}
         sides = call(by_sky, section, path="data.split", **place)
     fractions = section["fractions"]
@@ -113,23 +113,9 @@ def split_hash(sources: Mapping[str, Source]) -> str:
     return digest.hexdigest()[:12]
 
 
-def nearest(
-    ra: Float[np.ndarray, " n"],
-    dec: Float[np.ndarray, " n"],
-    other_ra: Float[np.ndarray, " m"],
-    other_dec: Float[np.ndarray, " m"],
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """For each position the nearest of some others, and its distance in arcseconds."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(_unit_vectors(other_ra, other_dec))
-    chord, index = tree.query(_unit_vectors(ra, dec))
-    return index, 2 * np.arcsin(np.minimum(chord / 2, 1)) / ARCSEC
-
-
 def _edges(fractions: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
     for name in fractions:
-        check.choice(name, NAMES, "data.split.fractions")
+        validate.choice(name, NAMES, "data.split.fractions")
     names = [n for n in NAMES if n in fractions]  # a config may give them in any order
     parts = np.array([fractions[n] for n in names], float)
     if not len(parts) or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
@@ -142,20 +128,3 @@ def _uniform(values: np.ndarray, seed: int) -> np.ndarray:
     key = seed.to_bytes(8, "big", signed=True)
     words = (hashlib.blake2b(str(v).encode(), digest_size=8, key=key).digest() for v in values)
     return np.frombuffer(b"".join(words), ">u8").astype(np.uint64) / 2.0**64
-
-
-def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    a, d = np.deg2rad(np.asarray(ra, float)), np.deg2rad(np.asarray(dec, float))
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], -1)
-
-
-def _linked(ra: np.ndarray, dec: np.ndarray, link: float) -> np.ndarray:
-    """Friends of friends: a group number for each position."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(_unit_vectors(ra, dec))
-    pairs = tree.query_pairs(2 * np.sin(link * ARCSEC / 2), output_type="ndarray")
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(ra), len(ra)))
-    return connected_components(graph, directed=False)[1]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
 
 SHEET_OBJECTS = 25
@@ -74,7 +74,7 @@ def evaluate(
     *,
     k: int,
     anomalous: tuple[str, ...],
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Ranks the test objects by each score; writes `anomalies.csv` and a sheet of the top 25.
@@ -85,14 +85,14 @@ def evaluate(
         out: Folder for figures and the table.
         k: Neighbours of the kNN distance.
         anomalous: Names of the classes that count as anomalies; () where none are known.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: A named class is not in the data set's class list.
     """
-    train, test = columns.require(tables, "anomaly", "train", "test")
-    source, label = sources["test"], columns.labels(test)
+    train, test = quantities.require(tables, "anomaly", "train", "test")
+    source, label = sources["test"], quantities.labels(test)
     truth = _truth(label, source.info, anomalous)
     score = {
         "knn_distance": knn_distance(train.embedding, test.embedding, k=k),
@@ -100,7 +100,7 @@ def evaluate(
     }
     if "anomaly_score" in test.predictions:
         score = {"method": np.asarray(test.predictions["anomaly_score"], np.float64)} | score
-    names = None if label is None else np.array([*columns.class_names(source.info, label), ""])
+    names = None if label is None else np.array([*quantities.class_names(source.info, label), ""])
     sheet = _ranking(test, score, None if names is None else names[label], out)
     numbers, figures = {}, []
     for name, values in score.items():
@@ -108,7 +108,9 @@ def evaluate(
             _top(test, source, name, values, None if names is None else names[label], out)
         )
         if truth is not None:
-            scored = resample.measured(detection, values, truth, seed=seed, draws=draws)
+            scored = resampling.with_bootstrap_errors(
+                detection, values, truth, seed=seed, n_bootstrap=n_bootstrap
+            )
             numbers |= {f"{name}_{key}": value for key, value in scored.items()}
     text = "No class is named as anomalous: objects are ranked and the ranking is not scored."
     if truth is not None:
@@ -152,7 +154,7 @@ def _top(
 ) -> Figure:
     rows = np.argsort(-values, kind="stable")[:SHEET_OBJECTS]
     info = source.info
-    pictures = plots.rgb(columns.stamps(table, source, rows), info.bands, info.unit)
+    pictures = plots.rgb(quantities.stamps(table, source, rows), info.bands, info.unit)
     captions = [f"{table.id[r]}" + ("" if names is None else f"\n{names[r]}") for r in rows]
     path = plots.contact_sheet(pictures, captions, out / f"anomalies_{name}.png", per_row=5)
     score = "the method's own score" if name == "method" else name.replace("_", " ")

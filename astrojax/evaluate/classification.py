@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section
 
 
@@ -19,7 +19,9 @@ def metrics(predicted: Int[np.ndarray, " n"], label: Int[np.ndarray, " n"]) -> d
     return {"accuracy": float(right.mean()), "balanced_accuracy": float(np.mean(recall))}
 
 
-def majority_rate(train_label: Int[np.ndarray, " n"], label: Int[np.ndarray, " b"]) -> float:
+def majority_class_accuracy(
+    train_label: Int[np.ndarray, " n"], label: Int[np.ndarray, " b"]
+) -> float:
     """Accuracy of always naming the commonest class of the training set: what knows nothing."""
     return float(np.mean(label == np.bincount(train_label).argmax()))
 
@@ -38,7 +40,7 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Scores `predictions["class_probability"]` [n k] against the labels of the test set.
@@ -47,24 +49,26 @@ def evaluate(
         tables: Split -> `embed.Table`; "test" is used, and "train" for the majority class.
         sources: Split -> data source.
         out: Folder for figures.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: There are no class predictions or no labels.
     """
-    train, test = columns.require(tables, "classification", "train", "test")
-    label, known = columns.labels(test), columns.labels(train)
+    train, test = quantities.require(tables, "classification", "train", "test")
+    label, known = quantities.labels(test), quantities.labels(train)
     if "class_probability" not in test.predictions or label is None or known is None:
         raise UserError(
             "evaluation 'classification' needs predicted and true classes: choose a method with a "
             "classifier and data with a 'label' column"
         )
-    names = columns.class_names(sources["test"].info, label)
+    names = quantities.class_names(sources["test"].info, label)
     predicted = np.asarray(test.predictions["class_probability"]).argmax(axis=1)[label >= 0]
     label = label[label >= 0]
-    numbers = resample.measured(metrics, predicted, label, seed=seed, draws=draws)
-    numbers["majority_rate"] = majority_rate(known[known >= 0], label)
+    numbers = resampling.with_bootstrap_errors(
+        metrics, predicted, label, seed=seed, n_bootstrap=n_bootstrap
+    )
+    numbers["majority_class_accuracy"] = majority_class_accuracy(known[known >= 0], label)
     size = max(len(names), int(predicted.max()) + 1)
     names = names + tuple(str(i) for i in range(len(names), size))
     path = plots.matrix(

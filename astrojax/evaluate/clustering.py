@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
 
 GRID_CLUSTERS, GRID_SAMPLES = 9, 9
@@ -92,7 +92,7 @@ def sample_grid(table: Any, source: Any, probability: Float[np.ndarray, "n k"], 
         captions += [f"cluster {c}: {uncertainty[members].mean():.2f}"]
         captions += [""] * (GRID_SAMPLES - 1)
     info = source.info
-    pictures = plots.rgb(columns.stamps(table, source, np.asarray(rows)), info.bands, info.unit)
+    pictures = plots.rgb(quantities.stamps(table, source, np.asarray(rows)), info.bands, info.unit)
     return plots.contact_sheet(pictures, captions, path, per_row=GRID_SAMPLES)
 
 
@@ -102,7 +102,7 @@ def evaluate(
     out: Path,
     *,
     clusters: int,
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Scores the method's own clusters, where it has them, and k-means on its embedding.
@@ -114,11 +114,11 @@ def evaluate(
         sources: Split -> data source.
         out: Folder for figures and the table.
         clusters: Number of k-means clusters; 0 leaves k-means out.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of k-means and the bootstrap.
     """
-    train, test = columns.require(tables, "clustering", "train", "test")
-    info, label = sources["test"].info, columns.labels(test)
+    train, test = quantities.require(tables, "clustering", "train", "test")
+    info, label = sources["test"].info, quantities.labels(test)
     found, listed = {}, {"id": list(test.id)}
     probability = test.predictions.get("class_probability")
     if probability is not None:
@@ -138,7 +138,7 @@ def evaluate(
         if numbers[f"{name}_count"] == 1:
             notes.append(f"All test objects fall in one {name}: the representation has collapsed.")
         if label is not None:
-            scored = _against(name, cluster, label, info, out, draws, seed)
+            scored = _against(name, cluster, label, info, out, n_bootstrap, seed)
             numbers |= scored[0]
             figures.append(scored[1])
     if probability is not None:
@@ -151,12 +151,20 @@ def evaluate(
 
 
 def _against(
-    name: str, cluster: np.ndarray, label: np.ndarray, info: Any, out: Path, draws: int, seed: int
+    name: str,
+    cluster: np.ndarray,
+    label: np.ndarray,
+    info: Any,
+    out: Path,
+    n_bootstrap: int,
+    seed: int,
 ) -> tuple[dict[str, float], Figure]:
     """Scores with bootstrap errors, and the matrix of clusters (by commonest class) and classes."""
-    names = columns.class_names(info, label)
+    names = quantities.class_names(info, label)
     cluster, label = cluster[label >= 0], label[label >= 0]
-    numbers = resample.measured(scores, cluster, label, seed=seed, draws=draws)
+    numbers = resampling.with_bootstrap_errors(
+        scores, cluster, label, seed=seed, n_bootstrap=n_bootstrap
+    )
     counts = contingency(cluster, label)
     order = np.lexsort((-counts.max(axis=1), counts.argmax(axis=1)))
     path = plots.matrix(

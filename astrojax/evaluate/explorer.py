@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
-from astrojax.data.pipeline import Source
-from astrojax.evaluate import columns, plots
+from astrojax.data.source import Source
+from astrojax.evaluate import plots, quantities
 from astrojax.evaluate.projection import choose, project
 from astrojax.evaluate.report import Link, Section
 
@@ -44,7 +44,7 @@ def page(
     Args:
         ids: Object ids, any type; shown as text.
         points: The plane.
-        values: What to colour by and to show: numbers, NaN where unknown, or names of classes, ""
+        values: What to color by and to show: numbers, NaN where unknown, or names of classes, ""
             where unknown. Columns without a value are left out, and names where they are more than
             `CLASSES`.
         pictures: A thumbnail of each object, first row on top.
@@ -94,10 +94,10 @@ def thumbnails(
     """
     side = min(side, source.info.image_size)
     step = max(1, len(rows) // _REFERENCE)
-    reference = columns.stamps(table, source, rows[::step])
+    reference = quantities.stamps(table, source, rows[::step])
     parts = []
     for start in range(0, len(rows), PER_ROW**2):
-        block = columns.stamps(table, source, rows[start : start + PER_ROW**2])
+        block = quantities.stamps(table, source, rows[start : start + PER_ROW**2])
         shown = plots.rgb(block, source.info.bands, source.info.unit, reference=reference)
         parts.append(np.stack([_small(picture, side) for picture in shown]))
     return np.concatenate(parts)
@@ -128,15 +128,15 @@ def evaluate(
         thumbnail: Pixels along a side of a thumbnail.
         seed: Seed of the choice and the projection.
     """
-    (table,), source = columns.require(tables, "explorer", "test"), sources["test"]
+    (table,), source = quantities.require(tables, "explorer", "test"), sources["test"]
     rows = choose(len(table.embedding), limit=limit, seed=seed)
     points, axes_name = project(
         table.embedding[rows], method=method, perplexity=perplexity, neighbors=neighbors, seed=seed
     )
-    values = {k: v[rows] for k, v in columns.scalars(table, source.info).items() if k != "label"}
-    label = columns.labels(table)
+    values = {k: v[rows] for k, v in quantities.scalars(table, source.info).items() if k != "label"}
+    label = quantities.labels(table)
     if label is not None:
-        names = np.array([*columns.class_names(source.info, label), ""])
+        names = np.array([*quantities.class_names(source.info, label), ""])
         values["class"] = names[label[rows]]  # -1, none, is the last
     path = out / "explorer.html"
     pictures = thumbnails(table, source, rows, side=thumbnail)
@@ -145,7 +145,7 @@ def evaluate(
     path.write_text(made, encoding="utf-8")
     text = (
         f"{len(rows)} test objects in the plane of {axes_name}: thumbnails under the pointer, "
-        "colours by any column, and a lasso that gives ids."
+        "colors by any column, and a lasso that gives ids."
     )
     return Section("explorer", {}, text=text, links=[Link(path, "Open the explorer page")])
 
@@ -158,8 +158,8 @@ def _rank(name: str) -> int:
 
 
 def _column(name: str, values: np.ndarray) -> dict[str, Any] | None:
-    """A column of the page; the colours of numbers run over the central 96% of them."""
-    label = columns.describe(name).replace("$", "")  # a page knows no mathematical typesetting
+    """A column of the page; the colors of numbers run over the central 96% of them."""
+    label = quantities.describe(name).replace("$", "")  # a page knows no mathematical typesetting
     if values.dtype.kind not in "biuf":
         names, index = np.unique(values.astype(str), return_inverse=True)
         if len(names) > CLASSES or not any(names):

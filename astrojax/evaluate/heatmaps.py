@@ -15,25 +15,25 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Shaped
 
+from astrojax.augment.block_masks import patch_signal
 from astrojax.errors import UserError
 from astrojax.evaluate import plots
 from astrojax.evaluate.report import Figure, Section
-from astrojax.layers import centre_crop
-from astrojax.masks import patch_signal
 from astrojax.methods.ijepa import cosine, squared_error
+from astrojax.nn.layers import centre_crop
 
 BRIGHT = 0.1  # part of an image's patches that counts as its galaxy in the numbers
 
 
 def patch_maps(
-    model: Any, images: Shaped[np.ndarray, "n h w c"], *, draws: int, seed: int
+    model: Any, images: Shaped[np.ndarray, "n h w c"], *, num_masks: int, seed: int
 ) -> dict[str, Float[np.ndarray, "n k"]]:
     """Values of every patch, averaged over the draws that hid it; NaN where none did.
 
     Args:
         model: A method with `predict_patches` (I-JEPA).
         images: Raw pixels, two galaxies or more.
-        draws: Mask draws.
+        num_masks: Masks drawn.
         seed: Seed of the draws.
 
     Returns:
@@ -48,7 +48,7 @@ def patch_maps(
         drawn = jax.lax.map(lambda key: _one_draw(bound, images, key), keys)
         return {name: values.sum(0) for name, values in drawn.items()}
 
-    sums = total(state, jnp.asarray(images), _keys(seed, draws))
+    sums = total(state, jnp.asarray(images), _keys(seed, num_masks))
     sums = {name: np.asarray(values, np.float64) for name, values in sums.items()}
     hidden, hidden_both = sums.pop("hidden"), sums.pop("hidden_both")
     return {
@@ -57,8 +57,8 @@ def patch_maps(
     }
 
 
-def _keys(seed: int, draws: int) -> Array:
-    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(draws))
+def _keys(seed: int, num_masks: int) -> Array:
+    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(num_masks))
 
 
 def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def evaluate(
     *,
     examples: int,
     shown: int,
-    draws: int,
+    num_masks: int,
     seed: int,
 ) -> Section:
     """Draws the maps of some test galaxies and averages them over more.
@@ -116,7 +116,7 @@ def evaluate(
         model: The trained method, one that predicts patches.
         examples: Galaxies behind the numbers, a random choice.
         shown: Galaxies in the figure.
-        draws: Mask draws.
+        num_masks: Masks drawn.
         seed: Seed of the choice and of the masks.
 
     Raises:
@@ -129,7 +129,7 @@ def evaluate(
         raise UserError("evaluation 'heatmaps' needs a test split, and two examples or more")
     rows = np.sort(np.random.default_rng(seed).permutation(len(source))[:examples])
     images = np.stack([np.asarray(source[int(row)]["image"]) for row in rows])
-    maps = patch_maps(model, images, draws=draws, seed=seed)
+    maps = patch_maps(model, images, num_masks=num_masks, seed=seed)
     crop = centre_crop(jnp.asarray(images), model.crop)
     signal = np.asarray(patch_signal(crop, grid=model.encoder.grid))
     bright = signal >= np.quantile(signal, 1 - BRIGHT, axis=1, keepdims=True)
@@ -137,7 +137,7 @@ def evaluate(
     path = heatmap_figure(model, images[:shown], maps, source.info, out / "heatmaps.png", seed)
     caption = (
         "Test galaxies; one mask draw (white: hidden and predicted, dark: neither seen nor "
-        f"predicted); cosine and squared error of the prediction, averaged over {draws} draws; "
+        f"predicted); cosine and squared error of the prediction, averaged over {num_masks} draws; "
         "grey patches were never hidden."
     )
     text = "cosine_other: the cosine with another galaxy's target at the same place."

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.classification import metrics
 from astrojax.evaluate.report import Figure, Section
 
@@ -183,7 +183,7 @@ def evaluate(
     *,
     k: tuple[int, ...],
     temperature: float,
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Classifies the test set by its neighbours in the training set.
@@ -194,19 +194,21 @@ def evaluate(
         out: Folder for figures.
         k: Numbers of neighbours to try on the validation set.
         temperature: Softness of the vote.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap and of the queries shown.
     """
-    splits = columns.require(tables, "knn", "train", "validation", "test")
+    splits = quantities.require(tables, "knn", "train", "validation", "test")
     train, test = splits[0], splits[2]
     figures = [_neighbour_figure(train, test, sources, out, seed)]
-    label = [columns.labels(table) for table in splits]
+    label = [quantities.labels(table) for table in splits]
     if any(y is None for y in label):
         return Section("knn", {}, figures, "No accuracy: the objects have no labels.")
     data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
     chosen = choose_k(data[0], data[1], candidates=k, temperature=temperature)
     predicted = predict(*data[0], data[2][0], k=chosen, temperature=temperature)
-    numbers = resample.measured(metrics, np.asarray(predicted), data[2][1], seed=seed, draws=draws)
+    numbers = resampling.with_bootstrap_errors(
+        metrics, np.asarray(predicted), data[2][1], seed=seed, n_bootstrap=n_bootstrap
+    )
     text = f"Cosine vote with temperature {temperature}; k = {chosen}, chosen on validation."
     return Section("knn", numbers | {"k": float(chosen)}, figures, text)
 
@@ -219,8 +221,8 @@ def _neighbour_figure(
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(test.embedding))[:SHEET_QUERIES])
     index, similarity = neighbours(train.embedding, test.embedding[rows], k=count)
-    found = columns.stamps(train, sources["train"], index.ravel())
-    asked = columns.stamps(test, sources["test"], rows)
+    found = quantities.stamps(train, sources["train"], index.ravel())
+    asked = quantities.stamps(test, sources["test"], rows)
     images = np.concatenate([asked[:, None], found.reshape(len(rows), count, *asked.shape[1:])], 1)
     pictures = plots.rgb(images.reshape(-1, *asked.shape[1:]), info.bands, info.unit)
     captions = []

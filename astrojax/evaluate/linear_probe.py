@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
-from astrojax.evaluate.classification import confusion, majority_rate, metrics
+from astrojax.evaluate import plots, quantities, resampling
+from astrojax.evaluate.classification import confusion, majority_class_accuracy, metrics
 from astrojax.evaluate.regression import metrics as regression_metrics
 from astrojax.evaluate.regression import scatter_figure
 from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
@@ -150,7 +150,7 @@ def evaluate(
     fractions: tuple[float, ...],
     repeats: int,
     max_iterations: int,
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Probes the embedding for the classes, where there are labels, and for scalar columns.
@@ -164,16 +164,16 @@ def evaluate(
         fractions: Fractions of the training labels, e.g. (0.01, 0.1), to probe with besides all.
         repeats: Random subsets per fraction.
         max_iterations: Limit of L-BFGS.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of subsets and bootstrap.
     """
-    splits = columns.require(tables, "linear_probe", "train", "validation", "test")
+    splits = quantities.require(tables, "linear_probe", "train", "validation", "test")
     numbers, figures, sheets = {}, [], []
-    label = [columns.labels(table) for table in splits]
+    label = [quantities.labels(table) for table in splits]
     if all(y is not None for y in label):
         data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
         options = {"penalties": penalties, "max_iterations": max_iterations}
-        numbers, figure = _classes(data, sources["test"].info, out, options, draws, seed)
+        numbers, figure = _classes(data, sources["test"].info, out, options, n_bootstrap, seed)
         figures.append(figure)
         if fractions:
             curve = label_curve(data, fractions=fractions, repeats=repeats, seed=seed, **options)
@@ -181,10 +181,12 @@ def evaluate(
             sheets.append(
                 Sheet(path, f"Probe with few labels, mean and spread of {repeats} draws.")
             )
-            path = _curve_figure(curve, numbers["majority_rate"], out / "label_fractions.png")
+            path = _curve_figure(
+                curve, numbers["majority_class_accuracy"], out / "label_fractions.png"
+            )
             figures.append(Figure(path, "Probe accuracy against the number of training labels."))
     if targets:
-        scored, figure = _values(splits, sources, out, targets, penalties, draws, seed)
+        scored, figure = _values(splits, sources, out, targets, penalties, n_bootstrap, seed)
         numbers |= scored
         figures.append(figure)
     text = "" if numbers else "Nothing to probe for: no labels, and no targets are configured."
@@ -231,15 +233,17 @@ def label_curve(
 
 
 def _classes(
-    data: list[tuple[np.ndarray, np.ndarray]], info: Any, out: Path, options: dict, draws: int,
+    data: list[tuple[np.ndarray, np.ndarray]], info: Any, out: Path, options: dict, n_bootstrap: int,
     seed: int,
 ) -> tuple[dict[str, float], Figure]:  # fmt: skip
     (train_x, train_y), (val_x, val_y), (test_x, test_y) = data
     probe = classify(train_x, train_y, val_x, val_y, test_x, **options)
-    numbers = resample.measured(metrics, probe.predicted, test_y, seed=seed, draws=draws)
-    numbers["majority_rate"] = majority_rate(train_y, test_y)
+    numbers = resampling.with_bootstrap_errors(
+        metrics, probe.predicted, test_y, seed=seed, n_bootstrap=n_bootstrap
+    )
+    numbers["majority_class_accuracy"] = majority_class_accuracy(train_y, test_y)
     numbers["penalty"] = probe.penalty
-    names = columns.class_names(info, np.concatenate([train_y, test_y]))
+    names = quantities.class_names(info, np.concatenate([train_y, test_y]))
     path = plots.matrix(
         confusion(probe.predicted, test_y, size=len(names)), out / "linear_probe.png",
         rows=names, columns=names, ylabel="true class", xlabel="predicted class",
@@ -249,10 +253,10 @@ def _classes(
 
 def _values(
     splits: list[Any], sources: dict[str, Any], out: Path, targets: tuple[str, ...],
-    penalties: tuple[float, ...], draws: int, seed: int,
+    penalties: tuple[float, ...], n_bootstrap: int, seed: int,
 ) -> tuple[dict[str, float], Figure]:  # fmt: skip
     info, path = sources["test"].info, "linear_probe.targets"
-    found = [columns.pick(table, info, targets, path) for table in splits]
+    found = [quantities.pick(table, info, targets, path) for table in splits]
     numbers, pairs = {}, {}
     for name in found[0]:
         known = [np.isfinite(values[name]) for values in found]
@@ -263,8 +267,8 @@ def _values(
         x = [t.embedding[k] for t, k in zip(splits, known, strict=True)]
         y = [v[name][k] for v, k in zip(found, known, strict=True)]
         probe = regress(x[0], y[0], x[1], y[1], x[2], penalties=penalties)
-        scores = resample.measured(
-            regression_metrics, probe.predicted, y[2], seed=seed, draws=draws
+        scores = resampling.with_bootstrap_errors(
+            regression_metrics, probe.predicted, y[2], seed=seed, n_bootstrap=n_bootstrap
         )
         numbers |= {f"{name}_{k}": scores[k] for k in ("r2", "r2_error", "rmse", "rmse_error")}
         pairs[name] = (probe.predicted, y[2])

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
 
 
@@ -55,17 +55,6 @@ def metrics(
     }
 
 
-def bootstrap(
-    z_pred: Float[Array | np.ndarray, " n"],
-    z_ref: Float[Array | np.ndarray, " n"],
-    *,
-    seed: int,
-    draws: int,
-) -> dict[str, float]:
-    """Bootstrap standard errors of the numbers of `metrics`, under the same names."""
-    return resample.bootstrap(metrics, z_pred, z_ref, seed=seed, draws=draws)
-
-
 def binned(
     z_pred: Float[np.ndarray, " n"],
     z_ref: Float[np.ndarray, " n"],
@@ -73,7 +62,7 @@ def binned(
     *,
     edges: Sequence[float],
     seed: int,
-    draws: int,
+    n_bootstrap: int,
 ) -> dict[str, list[float]]:
     """`metrics` with errors in bins of another quantity; a bin holds lower <= value < upper.
 
@@ -87,7 +76,9 @@ def binned(
         if inside.sum() < 2:
             continue
         row = {"lower": lower, "upper": upper, "objects": int(inside.sum())}
-        row |= resample.measured(metrics, z_pred[inside], z_ref[inside], seed=seed, draws=draws)
+        row |= resampling.with_bootstrap_errors(
+            metrics, z_pred[inside], z_ref[inside], seed=seed, n_bootstrap=n_bootstrap
+        )
         for name, value in row.items():
             rows.setdefault(name, []).append(value)
     return rows
@@ -144,7 +135,7 @@ def evaluate(
     magnitude: str,
     magnitude_edges: tuple[float, ...],
     redshift_edges: tuple[float, ...],
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Scores `predictions["redshift"]` against the redshifts of the test set.
@@ -156,13 +147,13 @@ def evaluate(
         magnitude: Scalar to bin by, e.g. "magnitude_F160W"; "" for none.
         magnitude_edges: Bin edges in magnitudes.
         redshift_edges: Bin edges in reference redshift.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: There is no redshift prediction or no reference redshift.
     """
-    (table,), info = columns.require(tables, "photoz", "test"), sources["test"].info
+    (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
     if "redshift" not in table.predictions or "redshift" not in table.columns:
         raise UserError(
             "evaluation 'photoz' needs predicted and reference redshifts: choose a method with a "
@@ -172,20 +163,22 @@ def evaluate(
     known = np.isfinite(z_ref)
     z_ref = z_ref[known]
     z_pred = np.asarray(table.predictions["redshift"], np.float64).reshape(-1)[known]
-    numbers = resample.measured(metrics, z_pred, z_ref, seed=seed, draws=draws)
+    numbers = resampling.with_bootstrap_errors(
+        metrics, z_pred, z_ref, seed=seed, n_bootstrap=n_bootstrap
+    )
     numbers["objects"] = float(len(z_ref))
     path = density_figure(z_pred, z_ref, out / "photoz.png", f"{len(z_ref)} test objects")
     figures = [Figure(path, "Predicted against reference redshift; dashed: 0.15 (1 + z).")]
     sheets = []
     by = {"redshift": (z_ref, redshift_edges)}
     if magnitude:
-        (values,) = columns.pick(table, info, (magnitude,), "photoz.magnitude").values()
+        (values,) = quantities.pick(table, info, (magnitude,), "photoz.magnitude").values()
         by[magnitude] = (values[known], magnitude_edges)
     for name, (values, edges) in by.items():
-        bins = binned(z_pred, z_ref, values, edges=edges, seed=seed, draws=draws)
+        bins = binned(z_pred, z_ref, values, edges=edges, seed=seed, n_bootstrap=n_bootstrap)
         if not bins:
             continue
-        label = columns.describe(name)
+        label = quantities.describe(name)
         caption = f"Photo-z quality in bins of {name.replace('_', ' ')}, with bootstrap errors."
         sheets.append(Sheet(write_csv(out / f"photoz_by_{name}.csv", bins), caption))
         figures.append(Figure(binned_figure(bins, out / f"photoz_by_{name}.png", label), caption))

@@ -42,7 +42,7 @@ def rgb(
     Images in "display" units are taken as they are (values in [0, 1], first row on top). Otherwise
     the first row is at the bottom, as in FITS, and is put there; bands run from blue to red: one
     band is grey, more are averaged in three groups by wavelength, each band divided by its sky
-    noise, so that colour means signal-to-noise and not the unit of the band.
+    noise, so that color means signal-to-noise and not the unit of the band.
 
     Args:
         images: Pixels; anything finite (what is not is shown black).
@@ -63,12 +63,12 @@ def rgb(
     reference = _finite(images if reference is None else reference)
     sky, noise = _sky(reference)
 
-    def colours(stamps: np.ndarray) -> np.ndarray:
+    def colors(stamps: np.ndarray) -> np.ndarray:
         signal = (stamps - sky) / noise
         return np.stack([signal[..., g].mean(axis=-1) for g in groups])
 
-    peak = colours(reference).mean(axis=0).max(axis=(1, 2))
-    return _lupton(*colours(_finite(images)), white=float(np.percentile(peak, 90)))[:, ::-1]
+    peak = colors(reference).mean(axis=0).max(axis=(1, 2))
+    return _lupton(*colors(_finite(images)), white=float(np.percentile(peak, 90)))[:, ::-1]
 
 
 def _finite(images: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def matrix(
     ylabel: str,
     xlabel: str,
 ) -> Path:
-    """A table of counts, coloured by the fraction of each row; cells are written while they fit."""
+    """A table of counts, colored by the fraction of each row; cells are written while they fit."""
     height, width = counts.shape
     fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     canvas = figure(2.8 + 0.42 * min(width, 40), 1.9 + 0.32 * min(height, 60))
@@ -159,11 +159,11 @@ def plane_panels(
 ) -> Path:
     """Points of a plane, one panel per axis label -> values, and one for classes.
 
-    Colours run over the central 96% of the values; objects without a value are left out.
+    Colors run over the central 96% of the values; objects without a value are left out.
 
     Args:
         plane: Points.
-        panels: What to colour by.
+        panels: What to color by.
         path: Where to write the PNG.
         axes_name: What the axes are.
         label: Classes, -1 for none, or None for no such panel.
@@ -202,7 +202,7 @@ def _classes(
         cell.scatter(*chosen.T, s=size, lw=0, color=palette[(2 * i + i // 10) % 20], label=name)
     dots = cell.legend(fontsize=7, loc="best", framealpha=0.7).legend_handles
     for dot in dots:
-        dot.set_sizes([18])  # the points themselves can be too small to tell colours by
+        dot.set_sizes([18])  # the points themselves can be too small to tell colors by
 
 
 def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:

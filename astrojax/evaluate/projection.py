@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedding in two dimensions, coloured by what is known, with cutouts laid over the plane.
+"""The embedding in two dimensions, colored by what is known, with cutouts laid over the plane.
 
 How ordered a picture is lies in the eye; the number beside it is the kNN R2: how well the mean of
 an object's neighbours, in the embedding and in the plane, tells each quantity.
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots
+from astrojax.evaluate import plots, quantities
 from astrojax.evaluate.regression import metrics
 from astrojax.evaluate.report import Figure, Section
 
@@ -161,7 +161,7 @@ def evaluate(
         sources: Split -> data source.
         out: Folder for figures.
         method: "pca", "tsne", "umap", or "auto": UMAP where it is installed, else t-SNE.
-        columns_shown: Scalars to colour by, e.g. "redshift", "predicted_redshift",
+        columns_shown: Scalars to color by, e.g. "redshift", "predicted_redshift",
             "magnitude_F160W", "color_F125W_F160W"; classes are always shown where there are labels.
         perplexity: Of t-SNE.
         neighbors: Of UMAP.
@@ -170,29 +170,29 @@ def evaluate(
         k: Neighbours of the kNN R2.
         seed: Seed of the choice and the projection.
     """
-    (table,), source = columns.require(tables, "projection", "test"), sources["test"]
+    (table,), source = quantities.require(tables, "projection", "test"), sources["test"]
     rows = choose(len(table.embedding), limit=limit, seed=seed)
     embedding = np.asarray(table.embedding, np.float64)[rows]
     points, name = project(
         embedding, method=method, perplexity=perplexity, neighbors=neighbors, seed=seed
     )
     numbers, panels = {}, {}
-    shown = columns.pick(table, source.info, columns_shown, "projection.columns_shown")
+    shown = quantities.pick(table, source.info, columns_shown, "projection.columns_shown")
     for column, values in shown.items():
-        panels[columns.describe(column)] = values[rows]
+        panels[quantities.describe(column)] = values[rows]
         numbers[f"{column}_knn_r2"] = structure(embedding, values[rows], k=k)
         numbers[f"{column}_knn_r2_plane"] = structure(points, values[rows], k=k)
-    label, figures = columns.labels(table), []
+    label, figures = quantities.labels(table), []
     if panels or label is not None:
         path = plots.plane_panels(
             points, panels, out / "projection.png", axes_name=name,
             label=None if label is None else label[rows],
-            names=() if label is None else columns.class_names(source.info, label),
+            names=() if label is None else quantities.class_names(source.info, label),
         )  # fmt: skip
         figures.append(Figure(path, f"{len(rows)} test objects in the plane of {name}."))
     if mosaic:
         chosen, cells = mosaic_cells(points, side=mosaic)
-        images = columns.stamps(table, source, rows[chosen])
+        images = quantities.stamps(table, source, rows[chosen])
         pictures = plots.rgb(images, source.info.bands, source.info.unit)
         path = mosaic_figure(pictures, cells, out / "mosaic.png", side=mosaic, axes_name=name)
         figures.append(Figure(path, "Cutouts laid over the same plane, one object per cell."))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section
 
 
@@ -45,7 +45,7 @@ def scatter_figure(
         size = float(np.clip(6000 / len(target), 1, 14))
         cell.scatter(target, predicted, s=size, lw=0, alpha=0.5, rasterized=True)
         cell.plot(span, span, color="black", lw=1)
-        label = columns.describe(name)
+        label = quantities.describe(name)
         cell.set(xlim=span, ylim=span, aspect="equal", xlabel=f"true {label}")
         cell.set_ylabel(f"predicted {label}")
         cell.set_title(f"$R^2$ = {metrics(predicted, target)['r2']:.3f}", fontsize=10)
@@ -60,7 +60,7 @@ def evaluate(
     out: Path,
     *,
     targets: tuple[str, ...],
-    draws: int,
+    n_bootstrap: int,
     seed: int,
 ) -> Section:
     """Scores `predictions[name]` against the column of the same name in the test set.
@@ -72,16 +72,16 @@ def evaluate(
         sources: Split -> data source.
         out: Folder for figures.
         targets: Names of scalars, or of vector columns for all their components.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: A target has no column, no prediction, or no finite value.
     """
-    (table,), info = columns.require(tables, "regression", "test"), sources["test"].info
-    everything = columns.scalars(table, info)
+    (table,), info = quantities.require(tables, "regression", "test"), sources["test"].info
+    everything = quantities.scalars(table, info)
     numbers, pairs = {}, {}
-    for name, target in columns.pick(table, info, targets, "regression.targets").items():
+    for name, target in quantities.pick(table, info, targets, "regression.targets").items():
         if f"predicted_{name}" not in everything:
             raise UserError(
                 f"config key 'regression.targets' names {name!r}, which the method does not "
@@ -92,7 +92,9 @@ def evaluate(
         if known.sum() < 2:
             raise UserError(f"regression target {name!r} has no finite values in the test set")
         pairs[name] = predicted[known], target[known]
-        scores = resample.measured(metrics, *pairs[name], seed=seed, draws=draws)
+        scores = resampling.with_bootstrap_errors(
+            metrics, *pairs[name], seed=seed, n_bootstrap=n_bootstrap
+        )
         numbers |= {f"{name}_{key}": value for key, value in scores.items()}
         uncertainty = everything.get(_uncertainty(name, everything))
         if uncertainty is not None:

@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, photoz, resample
+from astrojax.evaluate import photoz, quantities, resampling
 from astrojax.evaluate.report import Section
-from astrojax.simulate import survey as simulator
-from astrojax.simulate.template_fit import fit
+from astrojax.simulate.survey import mock as simulator
+from astrojax.simulate.survey.template_fitting import fit
 
 
-def evaluate(tables: dict[str, Any], *, survey: str, draws: int, seed: int) -> Section:
+def evaluate(tables: dict[str, Any], *, survey: str, n_bootstrap: int, seed: int) -> Section:
     """Fits every test object with a reference redshift.
 
     Args:
         tables: Split -> `embed.Table`; "test" is used.
         survey: Name of the simulated survey.
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: The data are not of the embedded survey.
     """
-    (table,) = columns.require(tables, "template_fit", "test")
+    (table,) = quantities.require(tables, "template_fit", "test")
     needed = ("flux", "flux_error", "ebv", "redshift")
     missing = [name for name in needed if name not in table.columns]
     if missing:
@@ -38,6 +38,8 @@ def evaluate(tables: dict[str, Any], *, survey: str, draws: int, seed: int) -> S
     known = np.isfinite(z_ref)
     found = fit(flux[known], error[known], ebv[known], survey=simulator.named(survey))
     z_fit, z_ref = np.asarray(found.median, np.float64), z_ref[known].astype(np.float64)
-    numbers = resample.measured(photoz.metrics, z_fit, z_ref, seed=seed, draws=draws)
+    numbers = resampling.with_bootstrap_errors(
+        photoz.metrics, z_fit, z_ref, seed=seed, n_bootstrap=n_bootstrap
+    )
     told = "Template fit that knows the simulator: what four magnitudes can tell at best."
     return Section("template_fit", numbers, [], text=told)

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from astrojax import mixture
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, resample
+from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section
+from astrojax.nn import mixture
 
 PDF_FILE = "photoz_pdf.hdf5"
 NOMINAL = np.linspace(0.01, 0.99, 99)
@@ -116,7 +116,7 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
 
 
 def evaluate(
-    tables: dict[str, Any], out: Path, *, levels: tuple[float, ...], draws: int, seed: int
+    tables: dict[str, Any], out: Path, *, levels: tuple[float, ...], n_bootstrap: int, seed: int
 ) -> Section:
     """Scores the densities of the test set, and conformal intervals calibrated on validation.
 
@@ -126,13 +126,13 @@ def evaluate(
         tables: Split -> `embed.Table`; "validation" and "test" are used.
         out: Folder for figures and the densities.
         levels: Nominal coverages, e.g. (0.68, 0.95).
-        draws: Bootstrap resamples.
+        n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
     Raises:
         UserError: No redshift prediction or reference, or too few objects for a level.
     """
-    both = columns.require(tables, "uncertainty", "validation", "test")
+    both = quantities.require(tables, "uncertainty", "validation", "test")
     calibration, test = map(_scored, both)
     curves, figures, numbers = {}, [], {}
     text = "Point estimates: intervals are conformal, in proportion to 1 + z."
@@ -140,7 +140,9 @@ def evaluate(
         pit = np.asarray(mixture.cdf(test.density, test.z_ref[:, None]), np.float64)[:, 0]
         crps = np.asarray(mixture.crps(test.density, test.z_ref), np.float64)
         statistic = functools.partial(density_metrics, levels=levels)
-        numbers = resample.measured(statistic, pit, crps, seed=seed, draws=draws)
+        numbers = resampling.with_bootstrap_errors(
+            statistic, pit, crps, seed=seed, n_bootstrap=n_bootstrap
+        )
         path = pit_figure(pit, out / "photoz_pit.png")
         figures.append(Figure(path, "PIT of the test set: flat where densities are calibrated."))
         curves["predicted density"] = np.stack([NOMINAL, coverage(pit, NOMINAL)], axis=1)
@@ -149,7 +151,9 @@ def evaluate(
         factor = conformal_factor(calibration.score, level)
         interval = functools.partial(_interval, name=_percent(level))
         inside, half = test.score <= factor, factor * test.scale
-        numbers |= resample.measured(interval, inside, half, seed=seed, draws=draws)
+        numbers |= resampling.with_bootstrap_errors(
+            interval, inside, half, seed=seed, n_bootstrap=n_bootstrap
+        )
     curves["conformal"] = _conformal_curve(calibration.score, test.score)
     path = coverage_figure(curves, len(test.id), out / "photoz_coverage.png")
     caption = (

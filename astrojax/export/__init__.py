@@ -14,6 +14,6 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
     Raises:
         UserError: There is no trained run, or the folder exists.
     """
-    from astrojax import bundle  # on demand: importing astrojax imports nothing heavy
+    from astrojax.inference import bundle  # on demand: importing astrojax imports nothing heavy
 
     return bundle.export(workdir, folder)

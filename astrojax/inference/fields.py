@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.inference import flags
 
 _UNITS = {
@@ -19,7 +19,7 @@ _FLUXES = {"microjansky": "uJy", "nanomaggies": "nmgy", "counts": "ct", "electro
 _MEANING = {
     "id": "object identifier",
     "embedding": "representation of the image",
-    "training_distance": "mean distance to the nearest embedded training images, in their "
+    "ood_score": "mean distance to the nearest embedded training images, in their "
     "standard deviations",
     "predicted_redshift": "redshift",
     "predicted_redshift_p16": "16th percentile of the redshift's predicted density",
@@ -32,7 +32,7 @@ _MEANING = {
     "predicted_class": "most probable class",
     "predicted_class_probability": "probability of each class",
     "predicted_cluster": "index of the most probable cluster; -1 for none",
-    "predicted_colour": "colours of neighbouring bands and a brightness, as in training",
+    "predicted_color": "colors of neighbouring bands and a brightness, as in training",
     "predicted_anomaly_score": "how badly hidden patches are predicted",
     **flags.MEANING,
 }
@@ -93,7 +93,7 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
 
 
 def _percentiles(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    from astrojax import mixture
+    from astrojax.nn import mixture
 
     found = {}
     for name in predictions:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from astrojax.data import check
+from astrojax.data import validate
 from astrojax.data.images import SKIP
-from astrojax.data.pipeline import Source
+from astrojax.data.source import Source
 from astrojax.errors import UserError
 
 BAD_PIXELS, EDGE, UNREADABLE, OUTSIDE = (
     "flag_bad_pixels",
     "flag_edge",
     "flag_unreadable",
-    "flag_outside",
+    "flag_out_of_distribution",
 )
 SEEN = (BAD_PIXELS, EDGE, UNREADABLE)  # told by the image alone
 MEANING = {
@@ -48,7 +48,7 @@ class Inspected:
         self._lock, self.unreadable = threading.Lock(), 0
         example = first_readable(source)
         for name in names:
-            check.key(name, example, "the model needs a column that is not there: the data")
+            validate.key(name, example, "the model needs a column that is not there: the data")
         # A blank example, in the shapes and types of the others.
         self.like = {name: np.zeros_like(example[name]) for name in ("image", *names)}
 
@@ -64,8 +64,8 @@ class Inspected:
             self._tell(error)
             return {**self.like, BAD_PIXELS: False, EDGE: False, UNREADABLE: True}
         seen = central(image, self.crop)
-        bad = bool(check.count_bad(seen))
-        if check.count_bad(image):
+        bad = bool(validate.count_bad(seen))
+        if validate.count_bad(image):
             image = np.where(np.isfinite(image), image, np.zeros((), image.dtype))
         found = {"image": image, **{name: example[name] for name in self.names}}
         return {**found, BAD_PIXELS: bad, EDGE: ends_inside(seen), UNREADABLE: False}
@@ -97,7 +97,7 @@ def first_readable(source: Source) -> dict[str, Any]:
         UserError: None of the first 64 can.
     """
     message = ""
-    for index in range(min(len(source), check.SAMPLE)):
+    for index in range(min(len(source), validate.SAMPLE)):
         try:
             return source[index]
         except (UserError, OSError) as error:

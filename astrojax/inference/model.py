@@ -6,9 +6,10 @@ import logging
 import shutil
 from pathlib import Path
 
-from astrojax import bundle, checkpoint
 from astrojax.errors import UserError
-from astrojax.method import Method
+from astrojax.inference import bundle
+from astrojax.methods import Method
+from astrojax.training import checkpoint
 
 FOLDER = "bundle"  # in a run's folder
 

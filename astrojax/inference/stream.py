@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 import astrojax
-from astrojax import sharding
-from astrojax.bundle import Model
-from astrojax.data import check
-from astrojax.data.pipeline import Source, Subset
+from astrojax import distributed
+from astrojax.data import validate
+from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.evaluate.embed import Embedder
-from astrojax.inference import fields, flags, tables
-from astrojax.inference.door import Opened
+from astrojax.inference import fields, flags, writers
+from astrojax.inference.bundle import Model
+from astrojax.inference.embedder import Embedder
 from astrojax.inference.flags import Inspected
-from astrojax.inference.parts import Parts
+from astrojax.inference.inputs import Opened
+from astrojax.inference.shards import Parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,9 @@ def run(
     parts = Parts(out, identity, restart=overwrite)
     total, begun = len(opened.source), parts.rows
     if model.reference is None:
-        logging.warning("the bundle has no reference, so no flag_outside: export the run again")
+        logging.warning(
+            "the bundle has no reference, so no flag_out_of_distribution: export the run again"
+        )
     if begun:
         logging.info("%s: going on after %d of %d objects", out, begun, total)
     if begun < total:
@@ -85,7 +87,7 @@ def run(
                 rows = slice(parts.rows, parts.rows + len(batch[""]))
                 beside = {name: values[rows] for name, values in columns.items()}
                 parts.add(_fields(model, opened, wanted, beside, batch))
-    tables.write(parts.files(), out, _provenance(model, opened, total, command))
+    writers.write(parts.files(), out, _provenance(model, opened, total, command))
     parts.remove()
     return out
 
@@ -94,7 +96,7 @@ def _parts(
     model: Model, source: Source, wanted: Wanted, progress: "Progress"
 ) -> Iterator[dict[str, np.ndarray]]:
     """Results of `wanted.chunk` objects at a time."""
-    mesh = sharding.make_mesh(fsdp=1)
+    mesh = distributed.make_mesh(fsdp=1)
     apply = Embedder(
         model.method, mesh=mesh, batch_size=min(wanted.batch_size, len(source)),
         predictions=wanted.predictions,
@@ -116,7 +118,7 @@ def _parts(
 
 def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     whole = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
-    if len(whole[""]) >= check.SAMPLE and whole[flags.UNREADABLE].all():
+    if len(whole[""]) >= validate.SAMPLE and whole[flags.UNREADABLE].all():
         raise UserError(
             f"not one of {len(whole[''])} images in a row could be read: mend the data and give "
             "the same command again; what was finished is kept"
@@ -146,7 +148,7 @@ def _fields(
     if model.reference is not None:
         distance = model.distance(embedding)
         seen[flags.OUTSIDE] = model.outside(distance)
-        made.append(fields.plain("training_distance", distance.astype(np.float32)))
+        made.append(fields.plain("ood_score", distance.astype(np.float32)))
     made += fields.of_flags(seen)
     return [*made, fields.plain("embedding", embedding)] if wanted.embedding else made
 

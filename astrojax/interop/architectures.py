@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 
 from flax import nnx
 
-from astrojax.backbones import ConvNeXt, ResNet, ViT, convnext, resnet, vgg, vit
-from astrojax.backbones.vgg import VGG
 from astrojax.errors import UserError
 from astrojax.interop import names
 from astrojax.interop.networks import PitaNetwork, SelfClassifierNetwork, SiamNetwork
+from astrojax.nn.backbones import ConvNeXt, ResNet, ViT, convnext, resnet, vgg, vit
+from astrojax.nn.backbones.vgg import VGG
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -64,7 +64,7 @@ class Entry:
 
 def entries(module: nnx.Module, rule: Rule) -> list[Entry]:
     """All variables of a module with the names that `rule` gives them."""
-    from astrojax.backbones.vgg import VGG
+    from astrojax.nn.backbones.vgg import VGG
 
     found = []
     for path, variable in nnx.to_flat_state(nnx.state(module)):

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from astrojax import backbones
-from astrojax.backbones import ConvNeXt
-from astrojax.layers import MLP
+from astrojax.nn import backbones
+from astrojax.nn.backbones import ConvNeXt
+from astrojax.nn.layers import MLP
 
 
 class PitaNetwork(nnx.Module):

@@ -39,13 +39,15 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, losses, views
-from astrojax.backbones import parts, vit
+from astrojax import losses
+from astrojax.augment import views
+from astrojax.augment.block_masks import BlockMasks, BlockSampler
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.masks import BlockMasks, BlockSampler
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers
+from astrojax.nn.backbones import blocks, vit
 
 _ANOMALY_SEED = 0  # of the masks behind the anomaly score: every run scores with the same
 
@@ -128,31 +130,31 @@ class Predictor(nnx.Module):
                 for _ in range(depth)
             ]
         )  # fmt: skip
-        self.norm = parts.layer_norm(width, rngs=rngs)
+        self.norm = blocks.layer_norm(width, rngs=rngs)
 
     def __call__(
         self, context: Float[Array, "b n d"], masks: BlockMasks, *, key: PRNGKeyArray | None
     ) -> Float[Array, "b k n_target d"]:
         """The tokens of every target block, each block told apart from the others."""
-        batch, blocks, size = masks.targets.shape
+        batch, count, size = masks.targets.shape
         table = vit.sincos_positions(self.grid, self.width)
         table = jnp.asarray(table) if self.positions is None else self.positions[...]
-        seen = context if self.enter is None else parts.pointwise(self.enter, context)
-        seen = jnp.repeat(seen + table[masks.context], blocks, axis=0)
-        asked = (self.mask_token[...] + table[masks.targets]).reshape(batch * blocks, size, -1)
+        seen = context if self.enter is None else blocks.pointwise(self.enter, context)
+        seen = jnp.repeat(seen + table[masks.context], count, axis=0)
+        asked = (self.mask_token[...] + table[masks.targets]).reshape(batch * count, size, -1)
         x = jnp.concatenate([seen, asked], axis=1)
         valid = jnp.concatenate(
             [
-                jnp.repeat(masks.context_valid, blocks, axis=0),
-                masks.targets_valid.reshape(batch * blocks, size),
+                jnp.repeat(masks.context_valid, count, axis=0),
+                masks.targets_valid.reshape(batch * count, size),
             ],
             axis=1,
         )
-        for block, k in zip(self.blocks, parts.keys(key, len(self.blocks)), strict=True):
-            x = parts.apply(block, x, train=False, key=k, remat=self.remat, valid=valid)
+        for block, k in zip(self.blocks, blocks.keys(key, len(self.blocks)), strict=True):
+            x = blocks.apply(block, x, train=False, key=k, remat=self.remat, valid=valid)
         x = self.norm(x[:, -size:])
-        x = x if self.leave is None else parts.pointwise(self.leave, x)
-        return x.reshape(batch, blocks, size, -1)
+        x = x if self.leave is None else blocks.pointwise(self.leave, x)
+        return x.reshape(batch, count, size, -1)
 
 
 class IJEPA(Method):
@@ -175,7 +177,7 @@ class IJEPA(Method):
         sigreg_n_scaled: Whether the statistic has its factor N (LeJEPA) or not (AstroJEPA).
         anomaly_draws: Mask draws that the anomaly score is averaged over.
         view: Section of `views.make`; its crop is also the network's input size.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
 
@@ -208,11 +210,11 @@ class IJEPA(Method):
         _check(backbone, error, sigreg_weight, anomaly_draws)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.encoder = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
-        self.target_encoder = layers.momentum_copy(self.encoder)
+        self.target_encoder = layers.ema_copy(self.encoder)
         size = {"outside": self.encoder.width, "grid": self.encoder.grid}
         self.predictor = call(Predictor, predictor, path="method.predictor", rngs=rngs, **size)
         self.masks = call(BlockSampler, masks, path="method.masks", grid=self.encoder.grid)
@@ -229,7 +231,7 @@ class IJEPA(Method):
         view_key, mask_key, drop_key, sketch_key = random.split(key, 4)
         image = self.view(view_key, batch["image"])
         masks = self.masks(mask_key, image)
-        found = self.compare(self.scale(image), masks, key=drop_key)
+        found = self.compare(self.stretch(image), masks, key=drop_key)
         valid = masks.targets_valid
         prediction = jnp.sum(valid * self._error(found)) / jnp.maximum(jnp.sum(valid), 1)
         logs = {"prediction": prediction, "visible_patches": masks.context_valid.sum(1).mean()}
@@ -249,15 +251,15 @@ class IJEPA(Method):
         self, image: Float[Array, "b h w c"], masks: BlockMasks, *, key: PRNGKeyArray | None
     ) -> Comparison:
         """Predicts the hidden patches of scaled images; a key turns the stochastic parts on."""
-        encode_key, predict_key = parts.keys(key, 2)
+        encode_key, predict_key = blocks.keys(key, 2)
         visible = _take(self.encoder.tokens(image), masks.context)
         context = self.encoder.encode(visible, valid=masks.context_valid, key=encode_key)
         predicted = self.predictor(context, masks, key=predict_key)
         tokens = jax.lax.stop_gradient(self.target_encoder.features(image))
         if self.normalise_targets:
             tokens = jax.nn.standardize(tokens, epsilon=1e-5)
-        batch, blocks, size = masks.targets.shape
-        target = _take(tokens, masks.targets.reshape(batch, -1)).reshape(batch, blocks, size, -1)
+        batch, count, size = masks.targets.shape
+        target = _take(tokens, masks.targets.reshape(batch, -1)).reshape(batch, count, size, -1)
         return Comparison(predicted, target, _mean(context, masks.context_valid), masks)
 
     def draw(self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray) -> BlockMasks:
@@ -272,19 +274,19 @@ class IJEPA(Method):
 
     def predict_patches(self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray) -> Comparison:
         """Predicts the patches that `draw` hides, in evaluation mode."""
-        scaled = self.scale(layers.centre_crop(image, self.crop))
+        scaled = self.stretch(layers.centre_crop(image, self.crop))
         return self.compare(scaled, self.draw(image, key), key=None)
 
     def after_update(self, progress: Float[Array, ""]) -> None:
         """Target encoder <- m target encoder + (1 - m) encoder, m from start to end."""
         start, end = self.decays
-        layers.momentum_update(self.target_encoder, self.encoder, start + (end - start) * progress)
+        layers.ema_update(self.target_encoder, self.encoder, start + (end - start) * progress)
         if self.share_patches:
-            layers.momentum_update(self.target_encoder.patch, self.encoder.patch, 0.0)
+            layers.ema_update(self.target_encoder.patch, self.encoder.patch, 0.0)
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The target encoder's mean token of the whole central crop."""
-        return self.target_encoder(self.scale(layers.centre_crop(image, self.crop)))
+        return self.target_encoder(self.stretch(layers.centre_crop(image, self.crop)))
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """`anomaly_score`: how badly hidden patches are predicted, averaged over mask draws.

@@ -12,8 +12,8 @@ used afterwards.
 
 Global views are of the whole galaxy, local ones of a part of it. On galaxies both are rotations,
 flips, shifts, mild zooms, noise and a wider PSF (view "galaxy"; a local view has a larger zoom or a
-smaller crop); colour and brightness are what galaxies differ in, so nothing changes them. The
-authors' crops, colour jitter, greyscale, blur and solarisation are view "natural".
+smaller crop); color and brightness are what galaxies differ in, so nothing changes them. The
+authors' crops, color jitter, greyscale, blur and solarisation are view "natural".
 """
 
 import jax.numpy as jnp
@@ -21,11 +21,13 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, losses, views
+from astrojax import losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers
 
 
 class LeJEPA(Method):
@@ -43,7 +45,7 @@ class LeJEPA(Method):
         sigreg_directions: Random directions, drawn afresh at each step.
         sigreg_t_max: End of the integral over the characteristic function's argument.
         sigreg_points: Knots on [0, t_max].
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
 
@@ -74,7 +76,7 @@ class LeJEPA(Method):
         if local_view is not None:
             self.local = views.make(local_view, info=info, path="method.local_view")
         self.crop = global_view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -113,7 +115,7 @@ class LeJEPA(Method):
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The backbone's pooled features of the central crop."""
-        return self.backbone(self.scale(layers.centre_crop(image, self.crop)))
+        return self.backbone(self.stretch(layers.centre_crop(image, self.crop)))
 
     def _features(
         self, key: PRNGKeyArray, image: Shaped[Array, "b h w c"], view: views.View, count: int
@@ -121,7 +123,7 @@ class LeJEPA(Method):
         """Pooled features of `count` views of each image, from one pass of the backbone."""
         view_key, drop_key = random.split(key)
         # Image by image, so that the views of an image stay on its device.
-        x = self.scale(view(view_key, jnp.repeat(image, count, axis=0)))
+        x = self.stretch(view(view_key, jnp.repeat(image, count, axis=0)))
         return self.backbone(x, train=True, key=drop_key).reshape(len(image), count, -1)
 
 

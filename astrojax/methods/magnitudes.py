@@ -25,12 +25,14 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, views
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data import check
-from astrojax.data.pipeline import DataInfo, Source
+from astrojax.data import validate
+from astrojax.data.info import DataInfo
+from astrojax.data.source import Source
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers
 
 
 class Magnitudes(Method):
@@ -46,7 +48,7 @@ class Magnitudes(Method):
         divisor: Magnitude that becomes 1.
         start: Output of the network before training, in magnitudes.
         view: Section of `views.make`.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
     """
@@ -76,7 +78,7 @@ class Magnitudes(Method):
             )
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -102,7 +104,7 @@ class Magnitudes(Method):
             )
         values = values.reshape(len(values), width)
         measured = np.where(np.abs(values) == 99, np.nan, values)  # SExtractor's "not measured"
-        check.magnitudes(measured, "the training data")
+        validate.magnitudes(measured, "the training data")
         empty = np.flatnonzero(~np.asarray(self._measured(measured)).any(0))
         if len(empty):
             bands = source.info.catalogue_bands or source.info.bands
@@ -114,7 +116,7 @@ class Magnitudes(Method):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean absolute error over all measured magnitudes, and the same in magnitudes."""
         view_key, net_key, drop_key = random.split(key, 3)
-        image = self.scale(self.view(view_key, batch["image"]))
+        image = self.stretch(self.view(view_key, batch["image"]))
         hidden = self._hidden(image, net_key)
         if self.dropout:
             keep = random.bernoulli(drop_key, 1 - self.dropout, hidden.shape)
@@ -135,7 +137,7 @@ class Magnitudes(Method):
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The hidden layer on the central crop."""
-        return self._hidden(self.scale(layers.centre_crop(image, self.crop)), None)
+        return self._hidden(self.stretch(layers.centre_crop(image, self.crop)), None)
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """`magnitude` [b k]."""

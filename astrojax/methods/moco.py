@@ -13,11 +13,13 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import layers, losses, views
+from astrojax import losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
-from astrojax.encoder import Encoder
-from astrojax.method import Batch, Method
+from astrojax.data.info import DataInfo
+from astrojax.methods import Batch, Method
+from astrojax.nn import layers
+from astrojax.nn.encoder import Encoder
 
 
 class MoCo(Method):
@@ -32,7 +34,7 @@ class MoCo(Method):
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
         view: Section of `views.make`.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
     """
@@ -54,7 +56,7 @@ class MoCo(Method):
     ):
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.encoder = Encoder(
             backbone,
             outputs=backbone_outputs,
@@ -64,7 +66,7 @@ class MoCo(Method):
             size=self.crop,
             rngs=rngs,
         )
-        self.momentum_encoder = layers.momentum_copy(self.encoder)
+        self.momentum_encoder = layers.ema_copy(self.encoder)
         self.queue = layers.Queue(size=queue_size, width=projection[-1], rngs=rngs)
         self.decay, self.temperature = momentum, temperature
 
@@ -73,8 +75,8 @@ class MoCo(Method):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """InfoNCE; the keys enter the queue after it."""
         view_1, view_2, drop_1, drop_2 = random.split(key, 4)
-        x_1 = self.scale(self.view(view_1, batch["image"]))
-        x_2 = self.scale(self.view(view_2, batch["image"]))
+        x_1 = self.stretch(self.view(view_1, batch["image"]))
+        x_2 = self.stretch(self.view(view_2, batch["image"]))
         _, query = self.encoder(x_1, key=drop_1)
         _, positive = self.momentum_encoder(x_2, key=drop_2)
         keys = losses.l2_normalize(positive)
@@ -84,8 +86,8 @@ class MoCo(Method):
 
     def after_update(self, progress: Float[Array, ""]) -> None:
         """Momentum encoder <- m momentum encoder + (1 - m) encoder."""
-        layers.momentum_update(self.momentum_encoder, self.encoder, self.decay)
+        layers.ema_update(self.momentum_encoder, self.encoder, self.decay)
 
     def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The latent of the central crop, without noise."""
-        return self.encoder.latent(self.scale(layers.centre_crop(image, self.crop)))
+        return self.encoder.latent(self.stretch(layers.centre_crop(image, self.crop)))

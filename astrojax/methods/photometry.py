@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import layers, mixture
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import layers, mixture
 
 
 class Photometry(Method):

@@ -5,16 +5,16 @@ One encoder, three tasks, one loss:
 
     L = w_c InfoNCE(q, k+, queue) + w_z Huber_delta(z_pred, z_ref) + w_m ||m_pred - m||^2
 
-The contrastive and the colour term train on every galaxy, the redshift term on those that have a
-redshift. A view is a flip, a rotation, a jittered crop and sky noise; there is no colour jitter,
-since colour is what tells redshift. Following the paper and MoCo (He et al. 2020), the momentum
+The contrastive and the color term train on every galaxy, the redshift term on those that have a
+redshift. A view is a flip, a rotation, a jittered crop and sky noise; there is no color jitter,
+since color is what tells redshift. Following the paper and MoCo (He et al. 2020), the momentum
 encoder is updated after the optimizer step, the queue takes the keys after the loss, and targets
-are dereddened AB colours and one magnitude.
+are dereddened AB colors and one magnitude.
 
 Where the authors' code departs, a keyword follows it:
 - `enqueue_first` puts the batch's keys into the queue before the loss, so that the positive is
   also among the negatives;
-- `colour_units="log_flux"` regresses log10 flux ratios and log10 of the second band's flux.
+- `color_units="log_flux"` regresses log10 flux ratios and log10 of the second band's flux.
 Their views share one flip, rotation and offset within a batch; here every galaxy draws its own.
 
 With `redshift_components` the redshift head gives a density instead of a number, a mixture of
@@ -26,16 +26,18 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax import layers, losses, mixture, views
+from astrojax import losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
-from astrojax.encoder import Encoder
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import layers, mixture
+from astrojax.nn.encoder import Encoder
 
 
 class PITA(Method):
-    """ConvNeXt encoder to a latent vector, with contrastive, redshift and colour heads.
+    """ConvNeXt encoder to a latent vector, with contrastive, redshift and color heads.
 
     Args:
         backbone: Section of `backbones.build`.
@@ -46,22 +48,22 @@ class PITA(Method):
         redshift_head: Hidden widths of the redshift head.
         redshift_components: Gaussians of the predicted density of redshift; 0 for a point estimate
             with the Huber loss, as in the paper.
-        colour_head: Hidden widths of the colour head.
+        color_head: Hidden widths of the color head.
         queue_size: Number of negative keys.
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
         contrastive_weight: Weight of InfoNCE; about 11 at the start against 0.01 to 0.1 of the
             others, hence 0.0025 in the paper's code.
         redshift_weight: Weight of the redshift loss; 0 for data without any redshift.
-        colour_weight: Weight of the colour loss.
+        color_weight: Weight of the color loss.
         huber_delta: Where the Huber loss turns linear, in redshift.
-        colour_units: "magnitudes" (paper) or "log_flux" (authors' code).
-        colour_offset: Constants added to the colour head's outputs, near the targets' means, so
+        color_units: "magnitudes" (paper) or "log_flux" (authors' code).
+        color_offset: Constants added to the color head's outputs, near the targets' means, so
             that training does not begin with a loss of a magnitude squared.
         enqueue_first: Whether keys enter the queue before the loss (authors' code).
-        rotations: Predictions are averaged over this many quarter turns of the image, 1 to 4.
+        test_time_augmentation: Predictions are averaged over this many quarter turns of the image, 1 to 4.
         view: Section of `views.make`; its crop is also the network's input size.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
     """
@@ -75,37 +77,37 @@ class PITA(Method):
         projection: tuple[int, ...],
         redshift_head: tuple[int, ...],
         redshift_components: int,
-        colour_head: tuple[int, ...],
+        color_head: tuple[int, ...],
         queue_size: int,
         momentum: float,
         temperature: float,
         contrastive_weight: float,
         redshift_weight: float,
-        colour_weight: float,
+        color_weight: float,
         huber_delta: float,
-        colour_units: str,
-        colour_offset: tuple[float, ...],
+        color_units: str,
+        color_offset: tuple[float, ...],
         enqueue_first: bool,
-        rotations: int,
+        test_time_augmentation: int,
         view: dict,
         stretch: dict,
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
         bands = len(info.bands)
-        if colour_units not in ("magnitudes", "log_flux"):
+        if color_units not in ("magnitudes", "log_flux"):
             raise UserError(
-                f"config key 'method.colour_units' is {colour_units!r}; "
+                f"config key 'method.color_units' is {color_units!r}; "
                 "use 'magnitudes' or 'log_flux'"
             )
-        if len(colour_offset) != bands:
+        if len(color_offset) != bands:
             raise UserError(
-                f"config key 'method.colour_offset' has {len(colour_offset)} values for the "
+                f"config key 'method.color_offset' has {len(color_offset)} values for the "
                 f"{bands} bands of the data"
             )
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.encoder = Encoder(
             backbone,
             outputs=backbone_outputs,
@@ -115,24 +117,24 @@ class PITA(Method):
             size=self.crop,
             rngs=rngs,
         )
-        self.momentum_encoder = layers.momentum_copy(self.encoder)
+        self.momentum_encoder = layers.ema_copy(self.encoder)
         outputs = mixture.width(redshift_components)
         self.redshift = layers.MLP((latent[-1], *redshift_head, outputs), rngs=rngs)
-        self.colour = layers.MLP((latent[-1], *colour_head, bands), rngs=rngs)
+        self.color = layers.MLP((latent[-1], *color_head, bands), rngs=rngs)
         self.queue = layers.Queue(size=queue_size, width=projection[-1], rngs=rngs)
         self.decay, self.temperature, self.huber_delta = momentum, temperature, huber_delta
-        self.weights = (contrastive_weight, redshift_weight, colour_weight)
+        self.weights = (contrastive_weight, redshift_weight, color_weight)
         self.columns = ("image", "magnitude", "redshift")[: 3 if redshift_weight else 2]
-        self.colour_units, self.colour_offset = colour_units, colour_offset
-        self.enqueue_first, self.rotations = enqueue_first, rotations
+        self.color_units, self.color_offset = color_units, color_offset
+        self.enqueue_first, self.test_time_augmentation = enqueue_first, test_time_augmentation
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The triple loss; the redshift and colour heads see the first view."""
+        """The triple loss; the redshift and color heads see the first view."""
         view_1, view_2, drop_1, drop_2 = random.split(key, 4)
-        x_1 = self.scale(self.view(view_1, batch["image"]))
-        x_2 = self.scale(self.view(view_2, batch["image"]))
+        x_1 = self.stretch(self.view(view_1, batch["image"]))
+        x_2 = self.stretch(self.view(view_2, batch["image"]))
         latent, query = self.encoder(x_1, key=drop_1)
         _, positive = self.momentum_encoder(x_2, key=drop_2)
         keys = losses.l2_normalize(positive)
@@ -154,39 +156,39 @@ class PITA(Method):
                 self.redshift(latent), z_ref, labelled, huber_delta=self.huber_delta
             )
 
-        colours, target = self._colours(latent), self._targets(batch["magnitude"])
-        target = jnp.where(jnp.isfinite(target), target, colours)  # no flux: no error
-        colour = losses.mean_squared_error(colours, target)
+        colors, target = self._colors(latent), self._targets(batch["magnitude"])
+        target = jnp.where(jnp.isfinite(target), target, colors)  # no flux: no error
+        color = losses.mean_squared_error(colors, target)
 
-        total = w_c * contrastive + w_z * redshift + w_m * colour
-        return total, {"contrastive": contrastive, "redshift": redshift, "colour": colour}
+        total = w_c * contrastive + w_z * redshift + w_m * color
+        return total, {"contrastive": contrastive, "redshift": redshift, "color": color}
 
     def after_update(self, progress: Float[Array, ""]) -> None:
         """Momentum encoder <- m momentum encoder + (1 - m) encoder."""
-        layers.momentum_update(self.momentum_encoder, self.encoder, self.decay)
+        layers.ema_update(self.momentum_encoder, self.encoder, self.decay)
 
     def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The latent of the central crop, without noise."""
-        return self.encoder.latent(self.scale(layers.centre_crop(image, self.crop)))
+        return self.encoder.latent(self.stretch(layers.centre_crop(image, self.crop)))
 
     def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
-        """Redshift (see `mixture.predictions`), and colours and a magnitude as trained on."""
+        """Redshift (see `mixture.predictions`), and colors and a magnitude as trained on."""
 
         def heads(turned: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
             latent = self.embed(turned)
-            return {"redshift": self.redshift(latent), "colour": self._colours(latent)}
+            return {"redshift": self.redshift(latent), "color": self._colors(latent)}
 
         # Of a mixture the parameters are averaged: one network's Gaussians keep their order.
-        found = layers.over_turns(heads, image, self.rotations)
-        return mixture.predictions(found["redshift"], "redshift") | {"colour": found["colour"]}
+        found = layers.test_time_augmentation(heads, image, self.test_time_augmentation)
+        return mixture.predictions(found["redshift"], "redshift") | {"color": found["color"]}
 
-    def _colours(self, latent: Float[Array, "b d"]) -> Float[Array, "b c"]:
-        return self.colour(latent) + jnp.asarray(self.colour_offset)
+    def _colors(self, latent: Float[Array, "b d"]) -> Float[Array, "b c"]:
+        return self.color(latent) + jnp.asarray(self.color_offset)
 
     def _targets(self, magnitude: Float[Array, "b c"]) -> Float[Array, "b c"]:
-        """Colours of neighbouring bands and one brightness, as many as bands."""
-        colours = magnitude[:, :-1] - magnitude[:, 1:]
-        if self.colour_units == "magnitudes":
-            return jnp.concatenate([colours, magnitude[:, -1:]], axis=1)
+        """Colors of neighbouring bands and one brightness, as many as bands."""
+        colors = magnitude[:, :-1] - magnitude[:, 1:]
+        if self.color_units == "magnitudes":
+            return jnp.concatenate([colors, magnitude[:, -1:]], axis=1)
         log_flux = 0.4 * (23.9 - magnitude[:, 1:2])  # log10 of microjansky
-        return jnp.concatenate([0.4 * colours, log_flux], axis=1)
+        return jnp.concatenate([0.4 * colors, log_flux], axis=1)

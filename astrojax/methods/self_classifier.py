@@ -35,11 +35,13 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt32
 
-from astrojax import backbones, layers, losses, views
+from astrojax import losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +114,7 @@ class SelfClassifier(Method):
         view: Section of `views.make`; its crop is the network's input size.
         offset: Subtracted from the pixels, one per band, before `stretch`. Pixels of 8 bits are
             divided by 255 first.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights and the class directions.
 
@@ -140,7 +142,7 @@ class SelfClassifier(Method):
         self.version = call(kind, version, path="method.version")
         self.view = views.make(view, info=info, path="method.view")
         self.crop, self.classes, self.offset = view["crop"], classes, offset
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -148,7 +150,7 @@ class SelfClassifier(Method):
         activation = {"activation": "leaky_relu", "norm": mlp_norm, "bias": not mlp_norm}
         self.mlp = layers.MLP(widths, **activation, rngs=rngs)
         directions = [orthogonal_rows(rngs.params(), k, widths[-1]) for k in classes]
-        variable = layers.Momentum if classifier == "fixed" else nnx.Param
+        variable = layers.NonTrainable if classifier == "fixed" else nnx.Param
         self.directions = variable(jnp.concatenate(directions))
         if kind is Version2022:
             self._make_views(info)
@@ -239,7 +241,7 @@ class SelfClassifier(Method):
         return self.backbone(flat, train=True, key=key).reshape(b, v, -1)
 
     def _scaled(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        return self.scale(image - jnp.asarray(self.offset, jnp.float32))
+        return self.stretch(image - jnp.asarray(self.offset, jnp.float32))
 
     def _logits(self, z: Float[Array, "*s d"]) -> Float[Array, "*s k"]:
         """Cosines of unit embeddings with the classes of all heads, one head after the other."""
@@ -264,8 +266,8 @@ class NeighbourQueue(layers.Queue):
 
     def __init__(self, *, size: int, width: int, rngs: nnx.Rngs):
         super().__init__(size=size, width=width, rngs=rngs)
-        self.marks = layers.Momentum(jnp.zeros(size, jnp.uint32))
-        self.pushed = layers.Momentum(jnp.zeros((), jnp.int32))
+        self.marks = layers.NonTrainable(jnp.zeros(size, jnp.uint32))
+        self.pushed = layers.NonTrainable(jnp.zeros((), jnp.int32))
 
     def full(self) -> Shaped[Array, ""]:
         """Whether embeddings of images fill the queue; it begins with random ones."""

@@ -26,17 +26,19 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, losses, sharding, views
+from astrojax import distributed, losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
-from astrojax.simulate import lens
-from astrojax.simulate.deflection import Lens
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers
+from astrojax.simulate.lens import simulator
+from astrojax.simulate.lens.deflection import Lens
 
 
 class SimSiam(Method):
-    """A backbone, a projector and a predictor (give it a constant rate: `optim.constant_rate`).
+    """A backbone, a projector and a predictor (give it a constant rate: `optim.fixed_lr`).
 
     Args:
         backbone: Section of `backbones.build`.
@@ -49,7 +51,7 @@ class SimSiam(Method):
         resize: Side in pixels that images are resampled to first, or None.
         offset: Subtracted from the pixels, one per band, before `stretch`. Pixels of 8 bits are
             divided by 255 first.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
 
@@ -84,7 +86,7 @@ class SimSiam(Method):
             self.view = views.make(view, info=resized, path="method.view")
             self.crop = view["crop"]
         self.offset = offset
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -128,7 +130,7 @@ class SimSiam(Method):
         else:
             lenses = Lens(*(batch[name] for name in Lens._fields))
             keys = random.split(draw_key, len(lenses.theta_E))
-            image = sharding.by_row(self.draw)(keys, lenses)
+            image = distributed.shard_map_rows(self.draw)(keys, lenses)
         if self.view is None:
             return self._resized(image[:, 0]), self._resized(image[:, 1])
         image = self._resized(image)
@@ -143,19 +145,19 @@ class SimSiam(Method):
         return jax.image.resize(image, shape, "bilinear")
 
     def _scaled(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        return self.scale(image - jnp.asarray(self.offset, jnp.float32))
+        return self.stretch(image - jnp.asarray(self.offset, jnp.float32))
 
 
 def _drawing(section: dict, pairs: bool, info: DataInfo) -> Callable:
     """A function (keys, lenses) -> images [b h w 1], or pairs of them [b 2 h w 1]."""
-    simulator = call(lens.build, section, path="method.simulator")
-    seen = simulator.observation
+    drawn = call(simulator.build, section, path="method.simulator")
+    seen = drawn.observation
     if (seen.stamp, len(info.bands)) != (info.image_size, 1):
         raise UserError(
             f"config key 'method.simulator.observation' is of {seen.stamp} pixels in one band, the "
             f"data of {info.image_size} pixels in {len(info.bands)}"
         )
-    return jax.vmap(simulator.pair if pairs else simulator.image)
+    return jax.vmap(drawn.pair if pairs else drawn.image)
 
 
 def _check(

@@ -18,11 +18,14 @@ from flax import nnx
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from astrojax import backbones, layers, losses, mixture, views
+from astrojax import losses
+from astrojax.augment import views
 from astrojax.config import call
-from astrojax.data.pipeline import DataInfo, Source
+from astrojax.data.info import DataInfo
+from astrojax.data.source import Source
 from astrojax.errors import UserError
-from astrojax.method import Batch, Method
+from astrojax.methods import Batch, Method
+from astrojax.nn import backbones, layers, mixture
 
 _ERRORS = ("cross_entropy", "huber", "squared", "absolute", "mixture")
 
@@ -47,9 +50,9 @@ class Supervised(Method):
         dropout: Rate before the last layer of the head.
         max_norm: Largest L2 norm of the weights into a hidden unit of the head, or None.
         train_backbone: False keeps the backbone in evaluation mode (with `optim.frozen`).
-        rotations: Predictions are averaged over this many quarter turns (1 to 4).
+        test_time_augmentation: Predictions are averaged over this many quarter turns (1 to 4).
         view: Section of `views.make`.
-        stretch: Section of `layers.pixel_scaling`.
+        stretch: Section of `layers.stretch`.
         info: The data.
         rngs: Keys for the initial weights.
     """
@@ -71,7 +74,7 @@ class Supervised(Method):
         dropout: float,
         max_norm: float | None,
         train_backbone: bool,
-        rotations: int,
+        test_time_augmentation: int,
         view: dict,
         stretch: dict,
         info: DataInfo,
@@ -94,7 +97,7 @@ class Supervised(Method):
         self.columns = ("image", target)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.scale = call(layers.pixel_scaling, stretch, path="method.stretch")
+        self.stretch = call(layers.stretch, stretch, path="method.stretch")
         self.backbone = backbones.build(
             backbone,
             bands=len(info.bands),
@@ -110,7 +113,7 @@ class Supervised(Method):
         self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
         self.offset, self.spread = target_offset, target_scale
         self.class_weights, self.max_norm = class_weights, max_norm
-        self.train_backbone, self.rotations = train_backbone, rotations
+        self.train_backbone, self.test_time_augmentation = train_backbone, test_time_augmentation
 
     def check(self, source: Source) -> None:
         """Raises `UserError` if the training data have no usable label; counts the classes."""
@@ -154,7 +157,7 @@ class Supervised(Method):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The mean error over the labelled examples of the batch."""
         view_key, drop_key, head_key = random.split(key, 3)
-        image = self.scale(self.view(view_key, batch["image"]))
+        image = self.stretch(self.view(view_key, batch["image"]))
         features = self._features(image, drop_key if self.train_backbone else None)
         error, weight = self._errors(self.head(features, key=head_key), batch[self.target])
         return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1e-12), {}
@@ -167,13 +170,13 @@ class Supervised(Method):
 
     def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
         """The unweighted error of each example on its central crop; 0 without a label."""
-        image = self.scale(layers.centre_crop(batch["image"], self.crop))
+        image = self.stretch(layers.centre_crop(batch["image"], self.crop))
         error, weight = self._errors(self.head(self._features(image, None)), batch[self.target])
         return jnp.where(weight > 0, error, 0)
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """What the head sees of the central crop."""
-        return self._features(self.scale(layers.centre_crop(image, self.crop)), None)
+        return self._features(self.stretch(layers.centre_crop(image, self.crop)), None)
 
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Shaped[Array, "b ..."]]:
         """`<target>`, in the target's units; for classes also `class_probability` [b k].
@@ -186,7 +189,7 @@ class Supervised(Method):
             output = self.head(self.embed(turned))
             return nnx.softmax(output) if classes else output
 
-        mean = layers.over_turns(heads, image, self.rotations)
+        mean = layers.test_time_augmentation(heads, image, self.test_time_augmentation)
         if classes:
             return {self.target: jnp.argmax(mean, -1), "class_probability": mean}
         if self.error == "mixture":

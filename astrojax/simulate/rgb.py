@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colour composites, on the device."""
+"""Color composites, on the device."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, UInt8
 def lupton(
     image: Float[Array, "*b h w 3"], *, stretch: float, q: float, minimum: float = 0.0
 ) -> UInt8[Array, "*b h w 3"]:
-    """8-bit composite that keeps colours where it is bright: Lupton et al. 2004, PASP 116, 133.
+    """8-bit composite that keeps colors where it is bright: Lupton et al. 2004, PASP 116, 133.
 
     The twin of `astropy.visualization.make_lupton_rgb`, which it equals to one grey level.
 
@@ -24,8 +24,8 @@ def lupton(
     slope = 0.1 / jnp.arcsinh(0.1 * q)
     scaled = jnp.arcsinh(q * intensity / stretch) * slope
     factor = jnp.where(intensity > 0, scaled / jnp.where(intensity > 0, intensity, 1.0), 0.0)
-    colour = shifted * factor
+    color = shifted * factor
     # The brightest channel is brought down to white, and the others with it: the hue stays.
-    brightest = colour.max(-1, keepdims=True)
-    colour = jnp.where(brightest > 1, colour / jnp.maximum(brightest, 1e-12), colour)
-    return (255 * jnp.clip(colour, 0.0, 1.0)).astype(jnp.uint8)
+    brightest = color.max(-1, keepdims=True)
+    color = jnp.where(brightest > 1, color / jnp.maximum(brightest, 1e-12), color)
+    return (255 * jnp.clip(color, 0.0, 1.0)).astype(jnp.uint8)

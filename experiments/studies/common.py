@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from astrojax import sharding, terminal
+from astrojax import distributed
+from astrojax.cli import terminal
 from astrojax.config import plain
 from astrojax.errors import UserError
 from astrojax.evaluate import report
@@ -18,7 +19,7 @@ from astrojax.evaluate import report
 def run(main: Callable[[], None]) -> None:
     """Runs a study: its progress on the terminal, and a user's mistake as one line."""
     terminal.start_log(times=True)
-    sharding.setup()
+    distributed.enable_compilation_cache()
     try:
         main()
     except UserError as error:

@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 from common import run, write_rows
 
-from astrojax import checkpoint
-from astrojax.data.npz import EncodedImages
-from astrojax.data.pipeline import ArraySource
+from astrojax.data.readers.npz import EncodedImages
+from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
 from astrojax.evaluate import linear_probe, plots
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
-from astrojax.train import Run
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.training import checkpoint
+from astrojax.training.run import Run
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -63,7 +63,7 @@ def features(job: Run, method: Any, images: np.ndarray) -> np.ndarray:
     return embed(method, source, batch_size=256, threads=0, mesh=job.mesh).embedding
 
 
-def areas(x: np.ndarray, y: np.ndarray, *, labels: int, draws: int) -> list[float]:
+def areas(x: np.ndarray, y: np.ndarray, *, labels: int, n_bootstrap: int) -> list[float]:
     """Area under the ROC curve of probes with `labels` labels: 5 folds times `draws`."""
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -137,7 +137,7 @@ def main() -> None:
             "candidates against galaxies": (x, is_lens),
             "high against low grade": (x[ends], (grade[ends] > 0).astype(int)),
         }.items():
-            found = areas(asked, truth, labels=options.labels, draws=3)
+            found = areas(asked, truth, labels=options.labels, n_bootstrap=3)
             line = {"features": name, "task": task, "roc_auc": float(np.mean(found))}
             rows.append(line | {"std": float(np.std(found, ddof=1)), "fits": len(found)})
             logging.info("%(features)s, %(task)s: AUC %(roc_auc).3f +- %(std).3f", rows[-1])

@@ -28,13 +28,15 @@ import jax
 import numpy as np
 from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, train
-from astrojax.data import pipeline
+from astrojax import files
+from astrojax.data.open import open_sources
 from astrojax.evaluate import linear_probe, plots, projection, regression
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
-from astrojax.simulate.deflection import Lens
-from astrojax.simulate.lens_scene import EUCLID
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.simulate.lens.deflection import Lens
+from astrojax.simulate.lens.lens_scene import EUCLID
+from astrojax.training import checkpoint, loop
+from astrojax.training.run import Run
 
 PRETRAINED = {"LenSiam": "lensiam", "SimSiam": "simsiam_lenses"}
 METHODS = (*PRETRAINED, "from scratch", "ImageNet")
@@ -95,7 +97,7 @@ def finetuning(
             "dropout": 0.0,
             "max_norm": None,
             "train_backbone": True,
-            "rotations": 1,
+            "test_time_augmentation": 1,
             # What leaves the Einstein radius alone.
             "view": {
                 "name": "galaxy",
@@ -113,13 +115,13 @@ def finetuning(
             "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
             "schedule": {
                 "name": "cosine",
-                "peak": 1e-3,
+                "peak_value": 1e-3,
                 "warmup_epochs": 0.0 if options.smoke else 2.0,
-                "initial": 0.0,
-                "final": 1e-6,
+                "init_value": 0.0,
+                "end_value": 1e-6,
             },
-            "decay_vectors": False,
-            "constant_rate": (),
+            "decay_bias_and_norm": False,
+            "fixed_lr": (),
             "frozen": (),
             "clip_norm": 1.0,
             "accumulate": 1,
@@ -140,23 +142,23 @@ def one_run(
     folder = None
     if method in PRETRAINED:
         folder = options.out / name
-        train.run(pretraining(method, seed, options), folder)
+        loop.train(pretraining(method, seed, options), folder)
         found |= neighbourhoods(folder, options.out / f"{name}.npz")
     config = finetuning(method, seed, folder, options)
     found |= probes(config, sources)
-    train.run(config, scores.parent, sources)
-    job = train.Run(config, sources)
+    loop.train(config, scores.parent, sources)
+    job = Run(config, sources)
     trained = job.method_at(evaluation.restore(job, scores.parent))
     table = embed(trained, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
     tested = regression.metrics(table.predictions["theta_E"], table.columns["theta_E"])
     found = tested | found
-    checkpoint.write_json(scores, found)
+    files.write_json(scores, found)
     return found
 
 
 def probes(config: dict[str, Any], sources: dict[str, Any]) -> dict[str, float]:
     """R2 of a ridge regression from the features before fine-tuning to each lens parameter."""
-    job = train.Run(config, sources)
+    job = Run(config, sources)
     method = job.method_at(job.initial_state())
     tables = [
         embed(method, sources[split], batch_size=256, threads=0, mesh=job.mesh)
@@ -173,7 +175,7 @@ def probes(config: dict[str, Any], sources: dict[str, Any]) -> dict[str, float]:
 
 def neighbourhoods(folder: Path, points: Path) -> dict[str, float]:
     """The kNN R2 of each parameter in a pretraining run's own test set; writes its plane."""
-    job = train.Run(checkpoint.read_config(folder))
+    job = Run(checkpoint.read_config(folder))
     method = job.method_at(evaluation.restore(job, folder))
     table = embed(method, job.sources["test"], batch_size=256, threads=0, mesh=job.mesh)
     embedding = table.embedding.astype(np.float64)
@@ -207,21 +209,21 @@ def transfer_figure(summary: list[dict[str, Any]], path: Path) -> None:
 
 
 def plane_figure(points: dict[str, Path], path: Path) -> None:
-    """The planes of the methods as rows, coloured by each parameter, with its kNN R2."""
+    """The planes of the methods as rows, colored by each parameter, with its kNN R2."""
     count = len(Lens._fields)
     canvas = plots.figure(2.1 * count, 2.3 * len(points) + 0.5)
     cells = canvas.subplots(len(points), count, squeeze=False)
     for row, (method, file) in zip(cells, points.items(), strict=True):
         with np.load(file) as stored:
             kind = {"umap": "UMAP", "tsne": "t-SNE"}[str(stored["kind"])]
-            colours = [
+            colors = [
                 cell.scatter(*stored["plane"].T, c=stored[name], s=2, lw=0, rasterized=True)
                 for cell, name in zip(row, Lens._fields, strict=True)
             ]
             for cell, name, r2 in zip(row, Lens._fields, stored["structure"], strict=True):
                 cell.set(xticks=(), yticks=(), title=f"{name}: $R^2$ {r2:.2f}")
         row[0].set(xlabel=f"{kind} 1", ylabel=f"{method}\n{kind} 2")
-    for column, dots, name in zip(cells.T, colours, Lens._fields, strict=True):
+    for column, dots, name in zip(cells.T, colors, Lens._fields, strict=True):
         unit = " (arcsec)" if name in ANGLES else ""
         canvas.colorbar(dots, ax=column, label=name + unit, orientation="horizontal", aspect=15)
     plots.save(canvas, path)
@@ -241,7 +243,7 @@ def main() -> None:
     methods = METHODS if options.imagenet else METHODS[:-1]
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
-        sources = pipeline.load(finetuning("from scratch", seed, None, options)["data"])
+        sources = open_sources(finetuning("from scratch", seed, None, options)["data"])
         for method in methods:
             scores = one_run(method, seed, sources, options)
             rows.append({"method": method, "seed": seed, **scores})

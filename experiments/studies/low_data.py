@@ -24,7 +24,7 @@ from typing import Any
 from common import run, summarise, write_rows
 from schemes import one_run, prepare, rows_of, sources_of, stages_of
 
-from astrojax.data.labels import thin_labels
+from astrojax.data.transforms.labels import thin_labels
 
 SIZES = (*range(100, 1001, 100), 1500, 2000, 2500, 3000, 10000, 20000, 30000, 40000)
 
@@ -51,7 +51,7 @@ def figure(summary: list[dict[str, Any]], path: Path) -> None:
     canvas = plots.figure(10, 4)
     axes = canvas.subplots(1, 2)
     names = list(dict.fromkeys(line["row"] for line in summary))
-    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(map(_source, names)))}
+    colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(map(_source, names)))}
     for axis, score in zip(axes, ("accuracy", "balanced_accuracy"), strict=True):
         for name in names:
             lines = [line for line in summary if line["row"] == name]
@@ -60,7 +60,7 @@ def figure(summary: list[dict[str, Any]], path: Path) -> None:
                 [line["labels"] for line in lines],
                 [line[score] for line in lines],
                 [line[f"{score}_std"] for line in lines],
-                ls=style, color=colours[_source(name)], marker="o", ms=3, capsize=2, label=name,
+                ls=style, color=colors[_source(name)], marker="o", ms=3, capsize=2, label=name,
             )  # fmt: skip
         axis.set(xscale="log", xlabel="training labels", ylabel=f"test {score.replace('_', ' ')}")
     axes[0].legend(fontsize=8, frameon=False)

@@ -28,12 +28,15 @@ import jax
 import numpy as np
 from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, metrics, train
-from astrojax.data import pipeline
+from astrojax import files
+from astrojax.data.open import open_sources
 from astrojax.data.split import split_hash
-from astrojax.evaluate import anomaly, classification, linear_probe, plots
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import Table, embed
+from astrojax.evaluate import anomaly, classification, collapse, linear_probe, plots
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.inference.table import Table
+from astrojax.training import loop
+from astrojax.training.run import Run
 
 PRETRAINED = {  # name: (experiment, weight of SIGReg where it is not the experiment's)
     "I-JEPA": ("ijepa", 0.0),
@@ -50,7 +53,7 @@ def pretraining(method: str, seed: int, options: argparse.Namespace) -> dict[str
     """The config of a pretraining run."""
     name, weight = PRETRAINED[method]
     config = experiment(name, "pool")
-    config["data"] |= {"path": str(options.pool), "resize": SIDE, "hold": True}
+    config["data"] |= {"path": str(options.pool), "resize": SIDE, "cache_in_memory": True}
     if weight is not None:
         config["method"]["sigreg_weight"] = weight
     config["monitor"] |= {"collapse": "warn"}
@@ -65,7 +68,7 @@ def labelled(task: str, seed: int, options: argparse.Namespace) -> dict[str, Any
     else:
         data = experiment("transfer", task)["data"] | {"path": str(options.efigi)}
     split = {**data["split"], "seed": seed}
-    return data | {"split": split, "resize": SIDE, "hold": True, "labels": None}
+    return data | {"split": split, "resize": SIDE, "cache_in_memory": True, "labels": None}
 
 
 def supervised(task: str, seed: int, data: dict, options: argparse.Namespace) -> dict[str, Any]:
@@ -83,10 +86,10 @@ def representations(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     found, pool = {}, None
     for name in PRETRAINED:
         config = pretraining(name, seed, options)
-        pool = pipeline.load(config["data"]) if pool is None else pool
+        pool = open_sources(config["data"]) if pool is None else pool
         folder = options.out / f"{name.lower().replace(' ', '')}_{seed}"
-        train.run(config, folder, pool)
-        job = train.Run(config, pool)
+        loop.train(config, folder, pool)
+        job = Run(config, pool)
         found[name] = (job, job.method_at(evaluation.restore(job, folder)))
     found["untrained encoder"] = (job, job.method_at(job.initial_state()))
     return found
@@ -155,9 +158,9 @@ def one_task(task: str, seed: int, encoders: dict, options: argparse.Namespace) 
     if memory.exists():
         return json.loads(memory.read_text(encoding="utf-8"))
     data = labelled(task, seed, options)
-    sources = pipeline.load(data)
+    sources = open_sources(data)
     label = {s: np.asarray(sources[s].column("label"), np.int64) for s in ("train", "test")}
-    share = classification.majority_rate(label["train"], label["test"])
+    share = classification.majority_class_accuracy(label["train"], label["test"])
     classes = sources["test"].info.classes
     level = {"accuracy": share, "balanced_accuracy": 1 / len(classes)}
     everything = {"fraction": 1.0, "labels": len(label["train"])}
@@ -166,19 +169,19 @@ def one_task(task: str, seed: int, encoders: dict, options: argparse.Namespace) 
         tables = tables_of(sources, encoder)
         found["probe"][name] = probed(tables, seed)
         test = jax.numpy.asarray(tables["test"].embedding)
-        found["health"][name] = {k: float(v) for k, v in metrics.health(test).items()}
+        found["health"][name] = {k: float(v) for k, v in collapse.health(test).items()}
         if task == "zoo":
             found["anomaly"][name] = strange(tables, classes)
     config = supervised(task, seed, data, options)
     folder = options.out / f"supervised_{task}_{seed}"
-    train.run(config, folder, sources)
-    job = train.Run(config, sources)
+    loop.train(config, folder, sources)
+    job = Run(config, sources)
     method = job.method_at(evaluation.restore(job, folder))
     table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
     scored = classification.metrics(table.predictions["label"], label["test"])
     found["probe"]["supervised"] = [everything | scored]
     found["split"] = split_hash(sources)
-    checkpoint.write_json(memory, found)
+    files.write_json(memory, found)
     return found
 
 

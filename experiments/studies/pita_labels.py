@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, train
-from astrojax.data import pipeline
-from astrojax.data.labels import thin_labels
+from astrojax import files
+from astrojax.data.open import open_sources
+from astrojax.data.transforms.labels import thin_labels
 from astrojax.evaluate import photoz
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.training import loop
+from astrojax.training.run import Run
 
 METHODS = {  # name: (experiment, variant)
     "PITA": ("pita", ""),
@@ -71,12 +73,12 @@ def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> di
         labels = config["data"].get("labels")
         if labels:
             sources = {**sources, "train": thin_labels(sources["train"], **labels)}
-        train.run(config, folder, sources)
-        job = train.Run(config, sources)
+        loop.train(config, folder, sources)
+        job = Run(config, sources)
         method = job.method_at(evaluation.restore(job, folder))
         table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
         found = photoz.metrics(table.predictions["redshift"], table.columns["redshift"])
-        checkpoint.write_json(scores, found)
+        files.write_json(scores, found)
     return json.loads(scores.read_text(encoding="utf-8"))
 
 
@@ -108,8 +110,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     base = config_of("pita", "", 0, arguments.speed)
-    sources = pipeline.load(base["data"])
-    steps = train.Run(base, sources).total_steps
+    sources = open_sources(base["data"])
+    steps = Run(base, sources).total_steps
     every = int(np.isfinite(sources["train"].column("redshift")).sum())
     runs = [
         (name, count, seed)
@@ -125,7 +127,7 @@ def main() -> None:
             folder = arguments.out / f"moco_{seed}"
             if not (folder / "finished.json").exists():
                 pretraining = config_of("moco", "", seed, arguments.speed) | {"evaluate": {}}
-                train.run(pretraining, folder, sources)
+                loop.train(pretraining, folder, sources)
             config["init"] = {**config["init"], "workdir": str(folder)}
         config = with_labels(config, count, every, steps)
         folder = arguments.out / f"{base_name}{variant and '_' + variant}_{count}_{seed}"

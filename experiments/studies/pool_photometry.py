@@ -19,7 +19,7 @@ import numpy as np
 from common import run
 from jaxtyping import Float, Shaped
 
-from astrojax.data.npz import EncodedImages
+from astrojax.data.readers.npz import EncodedImages
 
 ZERO_POINT = 25.0
 

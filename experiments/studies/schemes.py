@@ -29,14 +29,16 @@ from typing import Any
 import numpy as np
 from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, train
+from astrojax import files
 from astrojax.config import plain
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
 from astrojax.evaluate import classification, linear_probe, report
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.training import checkpoint, loop
+from astrojax.training.run import Run
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SCHEMES = ("scratch", "probe", "features", "finetune")
@@ -97,7 +99,7 @@ def sources_of(config: dict[str, Any], archive: str | None, seed: int) -> dict[s
     data = dict(config["data"])
     if data["name"] == "npz":
         data |= {"path": archive or data["path"], "split": {**data["split"], "seed": seed}}
-    sources = pipeline.load(data)
+    sources = open_sources(data)
     config["data"] = data
     label = np.concatenate([np.asarray(s.column("label")) for s in sources.values()])
     counts = np.bincount(label[label >= 0], minlength=config["method"]["outputs"])
@@ -118,11 +120,11 @@ def one_run(
         predicted, label = (probed if scheme == "probe" else trained)(stages, folder, sources)
         found = classification.metrics(predicted, label)
         found["within_one"] = float(np.mean(np.abs(predicted - label) <= 1))
-        found["majority_rate"] = classification.majority_rate(
+        found["majority_class_accuracy"] = classification.majority_class_accuracy(
             np.asarray(sources["train"].column("label")), label
         )
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_json(scores, {**found, "split": split_hash(sources)})
+        files.write_json(scores, {**found, "split": split_hash(sources)})
     return json.loads(scores.read_text(encoding="utf-8"))
 
 
@@ -139,8 +141,8 @@ def trained(
             parts = {"backbone": "backbone", "head": "head"}
             before = str(folder / str(number - 1))
             config["init"] = {"name": "run", "workdir": before, "parts": parts, "stem": None}
-        train.run(config, workdir, sources)
-    job = train.Run(config, sources)
+        loop.train(config, workdir, sources)
+    job = Run(config, sources)
     method = job.method_at(evaluation.restore(job, workdir))
     table = embed(method, sources["test"], batch_size=256, threads=0, mesh=job.mesh)
     for kept in [p for kind in ("checkpoints", "best") for p in folder.glob(f"*/{kind}")]:
@@ -152,7 +154,7 @@ def probed(
     stages: list[dict[str, Any]], folder: Path, sources: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a linear probe to the frozen features: predicted and true classes of the test set."""
-    job = train.Run(stages[-1], sources)
+    job = Run(stages[-1], sources)
     method = job.method_at(job.initial_state())
     (x, y), (choose_x, choose_y), (test_x, label) = (
         (table.embedding, np.asarray(table.columns["label"], np.int64))

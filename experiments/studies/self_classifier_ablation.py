@@ -23,11 +23,13 @@ import jax
 import numpy as np
 from common import experiment, run, summarise, write_rows
 
-from astrojax import checkpoint, train
-from astrojax.data import pipeline
+from astrojax import files
+from astrojax.data.open import open_sources
 from astrojax.evaluate import classification, clustering, linear_probe, plots
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.training import loop
+from astrojax.training.run import Run
 
 SHOWN = {"nmi": "NMI", "ami": "AMI", "ari": "ARI", "probe_accuracy": "linear probe"}
 PENALTIES = tuple(10.0**p for p in range(-5, 1))
@@ -80,8 +82,8 @@ def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> di
     """Trains if it has to, and scores the test set; remembers the scores."""
     scores = folder / "scores.json"
     if not scores.exists():
-        train.run(config, folder, sources)
-        job = train.Run(config, sources)
+        loop.train(config, folder, sources)
+        job = Run(config, sources)
         method = job.method_at(evaluation.restore(job, folder))
         tables = {
             split: embed(method, sources[split], batch_size=256, threads=2, mesh=job.mesh)
@@ -95,7 +97,7 @@ def one_run(config: dict[str, Any], folder: Path, sources: dict[str, Any]) -> di
         )
         scored = classification.metrics(probe.predicted, test_y)
         found["probe_accuracy"] = scored["accuracy"]
-        checkpoint.write_json(scores, found)
+        files.write_json(scores, found)
     return json.loads(scores.read_text(encoding="utf-8"))
 
 
@@ -126,7 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
-    sources = pipeline.load(base(options, 0)["data"])
+    sources = open_sources(base(options, 0)["data"])
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         for name in options.runs:

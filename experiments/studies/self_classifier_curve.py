@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from common import run, write_rows
 
-from astrojax import checkpoint
+from astrojax import files
 from astrojax.errors import UserError
 from astrojax.evaluate import clustering, plots
-from astrojax.evaluate.embed import embed
-from astrojax.train import Run, TrainState
+from astrojax.inference.embedder import embed
+from astrojax.training import checkpoint
+from astrojax.training.run import Run, TrainState
 
 MEASURES = {"nmi": "NMI", "ami": "AMI", "ari": "ARI"}
 
@@ -41,7 +42,7 @@ def state_at(job: Run, folder: Path, step: int) -> TrainState:
 def baselines(job: Run, seed: int) -> dict[str, dict[str, float]]:
     """Scores of k-means, with as many clusters as the method has classes."""
     method = job.method_at(job.initial_state())
-    count, test, train = job.settings.method["classes"][0], job.sources["test"], "train"
+    count, test, train = job.keys.method["classes"][0], job.sources["test"], "train"
     label = np.asarray(test.column("label"))
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(job.sources[train]))[:10000])  # enough for the centres
@@ -110,8 +111,8 @@ def main() -> None:
             known[str(step)] = score(job, state_at(job, folder, step))
             found = {label: round(known[str(step)][key], 3) for key, label in MEASURES.items()}
             logging.info("step %d of %d: %s", step, job.total_steps, found)
-            checkpoint.write_json(memory, known)
-    checkpoint.write_json(memory, known)
+            files.write_json(memory, known)
+    files.write_json(memory, known)
     rows = [
         {"epoch": int(step) / job.steps_per_epoch, **known[step]}
         for step in sorted((k for k in known if k.isdigit()), key=int)

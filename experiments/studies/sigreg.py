@@ -26,11 +26,13 @@ import numpy as np
 from common import experiment, run, summarise, write_rows
 from flax import nnx
 
-from astrojax import checkpoint, metrics, train
-from astrojax.data import pipeline
-from astrojax.evaluate import classification, heatmaps, knn, linear_probe
-from astrojax.evaluate import run as evaluation
-from astrojax.evaluate.embed import embed
+from astrojax import files
+from astrojax.data.open import open_sources
+from astrojax.evaluate import classification, collapse, heatmaps, knn, linear_probe
+from astrojax.inference import evaluation as evaluation
+from astrojax.inference.embedder import embed
+from astrojax.training import loop, metric_log
+from astrojax.training.run import Run
 
 SIZES = {
     "small": {"backbone": {"width": 96, "depth": 4}, "predictor": {"width": 48, "depth": 2}},
@@ -72,18 +74,18 @@ def one_run(setting: tuple, seed: int, epochs: float | None, out: Path, sources:
     if not path.exists():
         config = config_of(size, form, weight, seed, epochs)
         if form == "untrained":
-            job = train.Run(config, sources)
+            job = Run(config, sources)
             state = job.initial_state()
         else:
-            train.run(config, folder, sources)
-            job = train.Run(config, sources)
+            loop.train(config, folder, sources)
+            job = Run(config, sources)
             state = evaluation.restore(job, folder)
         found = scores(job, job.method_at(state), sources) | along_training(folder)
-        checkpoint.write_json(path, found)
+        files.write_json(path, found)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def scores(job: train.Run, method: Any, sources: dict) -> dict[str, float]:
+def scores(job: Run, method: Any, sources: dict) -> dict[str, float]:
     """What a linear probe, kNN, and the signs of collapse say of a method."""
     tables = {
         split: embed(method, source, batch_size=256, threads=0, mesh=job.mesh)
@@ -97,9 +99,9 @@ def scores(job: train.Run, method: Any, sources: dict) -> dict[str, float]:
     )  # fmt: skip
     probed = classification.metrics(probe.predicted, y["test"])
     voted = knn.predict(x["train"], y["train"], x["test"], k=20, temperature=0.1)
-    health = metrics.health(jax.numpy.asarray(x["test"]))
+    health = collapse.health(jax.numpy.asarray(x["test"]))
     images = np.stack([sources["test"][i]["image"] for i in range(min(128, len(x["test"])))])
-    maps = heatmaps.patch_maps(method, images, draws=16, seed=0)
+    maps = heatmaps.patch_maps(method, images, n_bootstrap=16, seed=0)
     params = jax.tree.leaves(nnx.state(method, nnx.Param))
     return {
         "parameters": sum(p.size for p in params),
@@ -128,7 +130,7 @@ def along_training(folder: Path) -> dict[str, float]:
 def looks(folder: Path) -> list[dict[str, float]]:
     """Each look of the monitor, with the losses that were logged last before it."""
     found, last = [], {}
-    for record in metrics.read(folder):
+    for record in metric_log.read(folder):
         if "loss" in record:
             last = record
         if "knn_label" in record and last:
@@ -147,7 +149,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, help="the experiment's own if not given")
     a = parser.parse_args()
 
-    sources = pipeline.load(config_of("small", "none", 0.0, 0, None)["data"])
+    sources = open_sources(config_of("small", "none", 0.0, 0, None)["data"])
     settings = plan(a.sizes, a.forms, a.weights)
     runs = [(setting, seed) for seed in a.seeds for setting in settings]
     rows, seen = [], []

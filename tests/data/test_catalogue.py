@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.errors import UserError
 
 N = 12
@@ -106,7 +106,7 @@ def _parquet(table, path):
 @pytest.mark.parametrize("file", WRITERS)
 def test_every_table_format_gives_the_same_rows(tmp_path, table, section, file):
     WRITERS[file](table, tmp_path / file)
-    source = pipeline.load(section(tmp_path / file))["train"]
+    source = open_sources(section(tmp_path / file))["train"]
     assert len(source) == N and source.info.classes == ("GALAXY", "STAR")
     assert source[5]["image"][0, 0, 0] == 5 and source[5]["id"] == "a5"
     assert source[5]["label"] == 0
@@ -121,7 +121,7 @@ def test_sky_match_finds_what_ids_do_not(tmp_path, table, section):
     table["ID"] = np.arange(N)
     order = np.random.default_rng(0).permutation(N)
     table[order].write(tmp_path / "t.fits")
-    source = pipeline.load(section(tmp_path / "t.fits", match="sky"))["train"]
+    source = open_sources(section(tmp_path / "t.fits", match="sky"))["train"]
     assert len(source) == N
     assert [int(source[i]["image"][0, 0, 0]) for i in range(N)] == order.tolist()
     assert list(source.column("id")) == order.tolist()
@@ -133,17 +133,17 @@ def test_sky_match_gives_a_cutout_to_the_nearest_of_two_objects(tmp_path, table,
     table["RAJ2000"][N] += 0.5 / 3600
     table.write(tmp_path / "t.fits")
     wanted = section(tmp_path / "t.fits", match="sky", unmatched="drop")
-    assert list(pipeline.load(wanted)["train"].column("id")) == [f"a{i}" for i in range(N)]
+    assert list(open_sources(wanted)["train"].column("id")) == [f"a{i}" for i in range(N)]
 
 
 def test_unmatched_are_counted_written_and_dropped_on_request(tmp_path, table, section, caplog):
     table["ID"][2], table["ID"][7] = "b2", "b7"
     table[:10].write(tmp_path / "t.fits")
     with pytest.raises(UserError, match="2 objects have no cutout, 4 cutouts have no object"):
-        pipeline.load(section(tmp_path / "t.fits"))
+        open_sources(section(tmp_path / "t.fits"))
     rows = list(csv.reader(open(tmp_path / "unmatched.csv")))
     assert ["b2", "cutout"] in rows and ["a11", "object"] in rows and len(rows) == 7
-    source = pipeline.load(section(tmp_path / "t.fits", unmatched="drop"))["train"]
+    source = open_sources(section(tmp_path / "t.fits", unmatched="drop"))["train"]
     assert len(source) == 8 and "2 objects have no cutout" in caplog.text
     assert [int(source[i]["image"][0, 0, 0]) for i in range(8)] == [0, 1, 3, 4, 5, 6, 8, 9]
 
@@ -155,14 +155,14 @@ def test_selection_and_split(tmp_path, table, section):
         tmp_path / "t.fits", select={"r_err": (0.0, 0.1)}, unmatched="drop",
         split={"name": "sky", "fractions": fractions, "seed": 3, "cell": 0.01, "link": 1.0},
     )  # fmt: skip
-    sources = pipeline.load(wanted)
+    sources = open_sources(wanted)
     assert sum(map(len, sources.values())) == (table["r_err"] <= 0.1).sum()
 
 
 def test_masked_values_are_missing(tmp_path, table, section):
     table["g_auto"] = MaskedColumn(table["g_auto"], mask=np.arange(N) == 5)
     table.write(tmp_path / "t.ecsv")
-    magnitude = pipeline.load(section(tmp_path / "t.ecsv"))["train"].column("magnitude")
+    magnitude = open_sources(section(tmp_path / "t.ecsv"))["train"].column("magnitude")
     assert np.isnan(magnitude[[3, 5], 0]).all() and np.isnan(magnitude).sum() == 2
 
 
@@ -171,28 +171,28 @@ def test_hours_are_not_degrees(tmp_path, table, section):
     table.write(tmp_path / "t.csv", format="ascii.csv")
     wanted = section(tmp_path / "t.csv", match="sky")
     with pytest.raises(UserError, match="right ascensions are hours"):
-        pipeline.load(wanted)
-    assert len(pipeline.load({**wanted, "position_unit": "hourangle"})["train"]) == N
+        open_sources(wanted)
+    assert len(open_sources({**wanted, "position_unit": "hourangle"})["train"]) == N
     table["RAJ2000"].unit = "hourangle"
     table.write(tmp_path / "t.ecsv")
-    assert len(pipeline.load(section(tmp_path / "t.ecsv", match="sky"))["train"]) == N
+    assert len(open_sources(section(tmp_path / "t.ecsv", match="sky"))["train"]) == N
     table["RAJ2000"] = np.linspace(0.1, 23.9, N)
     table["RAJ2000"].unit = None
     table.write(tmp_path / "all_sky.ecsv")
     with pytest.raises(UserError, match="looks like hours; set data.position_unit"):
-        pipeline.load(section(tmp_path / "all_sky.ecsv"))
+        open_sources(section(tmp_path / "all_sky.ecsv"))
 
 
 def test_small_right_ascensions_have_to_agree_with_the_cutouts(tmp_path, table, section, cutouts):
     table["RAJ2000"] /= 15  # ten hours: degrees for all that the table says
     table.write(tmp_path / "t.fits")
     with pytest.raises(UserError, match="looks like hours; set data.position_unit"):
-        pipeline.load(section(tmp_path / "t.fits"))
-    source = pipeline.load(section(tmp_path / "t.fits", position_unit="hourangle"))["train"]
+        open_sources(section(tmp_path / "t.fits"))
+    source = open_sources(section(tmp_path / "t.fits", position_unit="hourangle"))["train"]
     np.testing.assert_allclose(source.column("ra"), 150 + np.arange(N) / 60, atol=0.01)
     for i in range(N):  # ten degrees, and cutouts there
         fits.setval(cutouts["path"].replace("{id}", f"a{i}"), "CRVAL1", value=table["RAJ2000"][i])
-    assert len(pipeline.load(section(tmp_path / "t.fits"))["train"]) == N
+    assert len(open_sources(section(tmp_path / "t.fits"))["train"]) == N
 
 
 def _change(**columns):
@@ -228,10 +228,10 @@ def test_a_catalogue_that_is_wrong_is_one_sentence(
     if "columns" in settings:
         settings = {**settings, "sentinels": {}}
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(tmp_path / "t.fits", **settings))
+        open_sources(section(tmp_path / "t.fits", **settings))
 
 
 def test_a_file_that_is_no_table(tmp_path, section):
     (tmp_path / "t.fits").write_bytes(b"nothing of the sort")
     with pytest.raises(UserError, match="cannot be read as a table"):
-        pipeline.load(section(tmp_path / "t.fits"))
+        open_sources(section(tmp_path / "t.fits"))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.errors import UserError
 
 
@@ -57,7 +57,7 @@ def _write(folder, stamps, layout, header=header, **kwargs):
 )
 def test_three_layouts_give_the_same_stamps(tmp_path, stamps, section, layout, pattern, hdus):
     folder = _write(tmp_path / "cut", stamps, layout)
-    source = pipeline.load(section(folder / pattern, hdus=hdus))["train"]
+    source = open_sources(section(folder / pattern, hdus=hdus))["train"]
     assert list(source.column("id")) == list(stamps)
     for i, stamp in enumerate(stamps.values()):
         image = source[i]["image"]
@@ -69,11 +69,11 @@ def test_three_layouts_give_the_same_stamps(tmp_path, stamps, section, layout, p
 def test_unit_from_the_header_and_zero_points_per_band(tmp_path, stamps, section, info):
     folder = _write(tmp_path / "cut", stamps, "cube", unit="nanomaggy")
     said = section(folder / "{id}.fits", info=info("g", "r", "i", unit="header"))
-    assert pipeline.load(said)["train"].info.unit == "nanomaggies"
-    assert pipeline.load(said)["train"].info.zero_point == 22.5
+    assert open_sources(said)["train"].info.unit == "nanomaggies"
+    assert open_sources(said)["train"].info.zero_point == 22.5
     with pytest.raises(UserError, match="unit is microjansky, but BUNIT is nanomaggy"):
-        pipeline.load(section(folder / "{id}.fits"))
-    scaled = pipeline.load(section(folder / "{id}.fits", zero_points=(23.9, 22.5, 30.0)))["train"]
+        open_sources(section(folder / "{id}.fits"))
+    scaled = open_sources(section(folder / "{id}.fits", zero_points=(23.9, 22.5, 30.0)))["train"]
     expected = stamps["obj1"].transpose(1, 2, 0) * 10 ** (0.4 * (23.9 - np.array([23.9, 22.5, 30])))
     np.testing.assert_allclose(scaled[1]["image"], expected, rtol=1e-6)  # float32
 
@@ -81,7 +81,7 @@ def test_unit_from_the_header_and_zero_points_per_band(tmp_path, stamps, section
 def test_missing_unit_is_asked_for(tmp_path, stamps, section, info):
     folder = _write(tmp_path / "cut", stamps, "cube")
     with pytest.raises(UserError, match="no BUNIT: set data.info.unit to one of microjansky"):
-        pipeline.load(section(folder / "{id}.fits", info=info("g", "r", "i", unit="header")))
+        open_sources(section(folder / "{id}.fits", info=info("g", "r", "i", unit="header")))
 
 
 def test_a_unit_that_some_bands_lack_is_asked_for(tmp_path, stamps, section, info):
@@ -89,7 +89,7 @@ def test_a_unit_that_some_bands_lack_is_asked_for(tmp_path, stamps, section, inf
     fits.setval(folder / "obj1_r.fits.gz", "BUNIT", value="")
     said = section(folder / "{id}_{band}.fits.gz", info=info("g", "r", "i", unit="header"))
     with pytest.raises(UserError, match="give nanomaggy and no BUNIT: set data.info.unit"):
-        pipeline.load(said)
+        open_sources(said)
 
 
 def test_bands_on_different_grids(tmp_path, stamps, section):
@@ -98,13 +98,13 @@ def test_bands_on_different_grids(tmp_path, stamps, section):
     file = folder / "obj1_r.fits.gz"
     fits.PrimaryHDU(stamps["obj1"][1], shifted).writeto(file, overwrite=True)
     with pytest.raises(UserError, match="obj1_g.*bands g and r have different WCS"):
-        pipeline.load(section(folder / "{id}_{band}.fits.gz"))
+        open_sources(section(folder / "{id}_{band}.fits.gz"))
     fits.PrimaryHDU(stamps["obj1"][1, :6, :6], header()).writeto(file, overwrite=True)
     with pytest.raises(UserError, match=r"band r has \(6, 6\) pixels, band g has \(8, 8\)"):
-        pipeline.load(section(folder / "{id}_{band}.fits.gz"))
+        open_sources(section(folder / "{id}_{band}.fits.gz"))
     file.unlink()
     with pytest.raises(UserError, match="1 objects have no file of band r, e.g. 'obj1'"):
-        pipeline.load(section(folder / "{id}_{band}.fits.gz"))
+        open_sources(section(folder / "{id}_{band}.fits.gz"))
 
 
 def test_the_same_wcs_in_other_cards_is_the_same(tmp_path, stamps, section):
@@ -115,7 +115,7 @@ def test_the_same_wcs_in_other_cards_is_the_same(tmp_path, stamps, section):
     other["CDELT1"], other["CDELT2"] = -0.2 / 3600, 0.2 / 3600
     file = folder / "obj0_i.fits.gz"
     fits.PrimaryHDU(stamps["obj0"][2], other).writeto(file, overwrite=True)
-    assert len(pipeline.load(section(folder / "{id}_{band}.fits.gz"))["train"]) == 3
+    assert len(open_sources(section(folder / "{id}_{band}.fits.gz"))["train"]) == 3
 
 
 def test_a_truncated_file_is_named_or_skipped(tmp_path, stamps, section, caplog):
@@ -123,8 +123,8 @@ def test_a_truncated_file_is_named_or_skipped(tmp_path, stamps, section, caplog)
     file = folder / "obj2.fits"
     file.write_bytes(file.read_bytes()[:3100])
     with pytest.raises(UserError, match="obj2.fits cannot be read"):
-        pipeline.load(section(folder / "{id}.fits"))
-    source = pipeline.load(section(folder / "{id}.fits", unreadable="skip"))["train"]
+        open_sources(section(folder / "{id}.fits"))
+    source = open_sources(section(folder / "{id}.fits", unreadable="skip"))["train"]
     assert list(source.column("id")) == ["obj0", "obj1"]
     assert "skipped 1 of 3 unreadable files: obj2.fits" in caplog.text
 
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, stamps, section, changes, m
     folder = _write(tmp_path / "cut", stamps, "cube")
     path = folder / changes.pop("path", "{id}.fits")
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(path, **changes))
+        open_sources(section(path, **changes))
 
 
 def test_real_cutouts(real_data, section, info, caplog):
@@ -153,14 +153,14 @@ def test_real_cutouts(real_data, section, info, caplog):
         folder / "decals_grz" / "{id}.fits.gz", crop=128, unreadable="skip",
         info=info("g", "r", "z", unit="nanomaggies", pixel_scale=None, noise="measure"),
     )  # fmt: skip
-    source = pipeline.load(grz)["train"]
+    source = open_sources(grz)["train"]
     assert len(source) == 5 and "example_incomplete" in caplog.text
     assert "zero in over a quarter of a band's pixels" in caplog.text  # example_bad_pix
     with pytest.raises(UserError, match="example_incomplete.fits.gz cannot be read"):
-        pipeline.load({**grz, "unreadable": "error"})
+        open_sources({**grz, "unreadable": "error"})
     hst = section(
         folder / "hst_cosmos_f814w" / "{id}.fits.gz",
         info=info("F814W", unit="header", zero_point=25.94, pixel_scale=None),
     )
-    source = pipeline.load(hst)["train"]
+    source = open_sources(hst)["train"]
     assert source.info.unit == "electrons" and abs(source.info.pixel_scale - 0.03) < 1e-4

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.errors import UserError
 
 
@@ -31,7 +31,7 @@ def section(display):
 
 
 def test_classes_are_the_folders(tree, section):
-    source = pipeline.load(section(tree))["train"]
+    source = open_sources(section(tree))["train"]
     assert source.info.classes == ("merger", "spiral")
     assert list(source.column("label")) == [0, 0, 0, 1, 1, 1]
     assert list(source.column("id")) == ["g00", "g01", "g02", "g10", "g11", "g12"]
@@ -43,7 +43,7 @@ def test_flat_folder_has_no_labels_and_arrays_stay_float(tmp_path, section, info
     stamps = np.random.default_rng(0).normal(0, 1, (2, 5, 5, 4)).astype(np.float16)
     for i, stamp in enumerate(stamps):
         np.save(tmp_path / f"{i}.npy", stamp)
-    source = pipeline.load(section(tmp_path, info=info(*"griz")))["train"]
+    source = open_sources(section(tmp_path, info=info(*"griz")))["train"]
     assert set(source[0]) == {"image", "id"}
     np.testing.assert_array_equal(source[1]["image"], np.float32(stamps[1]))
 
@@ -52,7 +52,7 @@ def test_dropped_class_leaves_its_files_unread(tree, section):
     (tree / "other").mkdir()
     (tree / "other" / "broken.jpg").write_bytes(b"no picture")
     wanted = section(tree, classes=("spiral", "merger"), others="drop")
-    assert list(pipeline.load(wanted)["train"].column("label")) == [1, 1, 1, 0, 0, 0]
+    assert list(open_sources(wanted)["train"].column("label")) == [1, 1, 1, 0, 0, 0]
 
 
 def test_truncated_jpeg_is_named_counted_and_skipped_or_fatal(tree, section, caplog):
@@ -62,8 +62,8 @@ def test_truncated_jpeg_is_named_counted_and_skipped_or_fatal(tree, section, cap
     file.write_bytes(file.read_bytes()[:600])
     wanted = section(tree, resize=9)
     with pytest.raises(UserError, match="cut.jpg.*truncated.*data.unreadable"):
-        pipeline.load(wanted)
-    source = pipeline.load({**wanted, "unreadable": "skip"})["train"]
+        open_sources(wanted)
+    source = open_sources({**wanted, "unreadable": "skip"})["train"]
     assert len(source) == 6 and "cut" not in source.column("id")
     assert "skipped 1 of 7 unreadable files: cut.jpg" in caplog.text
 
@@ -71,18 +71,18 @@ def test_truncated_jpeg_is_named_counted_and_skipped_or_fatal(tree, section, cap
 def test_two_files_with_one_id(tree, section):
     Image.open(tree / "merger" / "g00.png").save(tree / "spiral" / "g00.png")
     with pytest.raises(UserError, match="two files have the id 'g00': .*merger.*spiral"):
-        pipeline.load(section(tree))
-    ids = pipeline.load(section(tree, id_from="path"))["train"].column("id")
+        open_sources(section(tree))
+    ids = open_sources(section(tree, id_from="path"))["train"].column("id")
     assert "merger/g00" in ids and "spiral/g00" in ids
     Image.open(tree / "merger" / "g00.png").save(tree / "merger" / "g00.jpg")
     with pytest.raises(UserError, match="two files have the id 'merger/g00'"):
-        pipeline.load(section(tree, id_from="path"))
+        open_sources(section(tree, id_from="path"))
 
 
-def test_a_grey_image_in_a_colour_run_is_named(tree, section):
+def test_a_grey_image_in_a_color_run_is_named(tree, section):
     Image.open(tree / "merger" / "g01.png").convert("L").save(tree / "merger" / "g01.png")
     with pytest.raises(UserError, match="g01.png is grey, but data.info.bands names 3"):
-        pipeline.load(section(tree))
+        open_sources(section(tree))
 
 
 def test_stamps_of_several_sizes_need_a_crop(tree, section):
@@ -90,12 +90,12 @@ def test_stamps_of_several_sizes_need_a_crop(tree, section):
     with pytest.raises(
         UserError, match="g01.png is a stamp of 12 x 12 px, not 9 x 9: set data.crop"
     ):
-        pipeline.load(section(tree))
-    assert pipeline.load(section(tree, crop=8))["train"][1]["image"].shape == (8, 8, 3)
+        open_sources(section(tree))
+    assert open_sources(section(tree, crop=8))["train"][1]["image"].shape == (8, 8, 3)
 
 
 def test_nothing_to_read(tmp_path, section):
     with pytest.raises(UserError, match="holds no .jpg"):
-        pipeline.load(section(tmp_path))
+        open_sources(section(tmp_path))
     with pytest.raises(UserError, match="no file"):
-        pipeline.load(section(tmp_path / "missing"))
+        open_sources(section(tmp_path / "missing"))

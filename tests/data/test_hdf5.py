@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.errors import UserError
 
 BANDS = ("F606W", "F814W", "F125W", "F160W")
@@ -50,7 +50,7 @@ def section(info):
 
 def test_pita_layout_reads_as_it_was_written(pita, section):
     path, arrays = pita()
-    source = pipeline.load(section(path))["train"]
+    source = open_sources(section(path))["train"]
     example = source[6]
     assert example["image"].shape == (12, 12, 4) and example["image"].dtype == np.float32
     np.testing.assert_array_equal(example["image"], arrays["images"][6].transpose(1, 2, 0))
@@ -62,7 +62,7 @@ def test_pita_layout_reads_as_it_was_written(pita, section):
 
 def test_last_axis_bands_and_a_centred_crop(pita, section):
     path, arrays = pita(images=np.random.default_rng(1).random((40, 12, 12, 4), np.float32))
-    source = pipeline.load(section(path, layout="nhwc", crop=6))["train"]
+    source = open_sources(section(path, layout="nhwc", crop=6))["train"]
     np.testing.assert_array_equal(source[3]["image"], arrays["images"][3, 3:9, 3:9])
     assert source.info.image_size == 6
 
@@ -78,7 +78,7 @@ def test_label_thinning_hides_training_labels_only(pita, section, paths):
         where = {"path": {"train": path, "test": other}, "split": None}
     else:
         where = {"path": path, "split": SPLIT}
-    sources = pipeline.load(section(columns=columns, label_thinning=2, **{"path": path, **where}))
+    sources = open_sources(section(columns=columns, label_thinning=2, **{"path": path, **where}))
     row = {f"g{i}": i for i in range(40)} | {f"t{i}": i for i in range(40)}
     for name, source in sources.items():
         rows = np.array([row[i] for i in source.column("id")])
@@ -98,14 +98,14 @@ def test_color_features_become_the_fluxes_they_were_made_of(pita, section, info)
     path, _ = pita(ebvs=ebv, dered_color_features=features)
     columns = {"image": "images", "ebv": "ebvs", "dered_color_features": "dered_color_features"}
     wanted = section(path, columns=columns, info=info(*BANDS, extinction=extinction))
-    source = pipeline.load(wanted)["train"]
+    source = open_sources(wanted)["train"]
     # float32 through a power of ten: a few parts in 10^6.
     np.testing.assert_allclose(source.column("flux"), flux, rtol=1e-5)
 
 
 def test_pickles_to_another_process_and_splits_do_not_share(pita, section):
     path, arrays = pita()
-    sources = pipeline.load(section(path, split=SPLIT))
+    sources = open_sources(section(path, split=SPLIT))
     sources["train"][0]
     again = pickle.loads(pickle.dumps(sources["test"]))
     row = again.column("id")[1]
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, section, info):
         with h5py.File(path, "w") as file:
             file.create_dataset("images", (n, 1, 32, 32), np.float32, chunks=(1, 1, 32, 32))
         tracemalloc.start()
-        source = pipeline.load(section(str(path), columns={"image": "images"}, info=info("r")))
+        source = open_sources(section(str(path), columns={"image": "images"}, info=info("r")))
         for i in range(50):
             source["train"][i]
         size = tracemalloc.get_traced_memory()[1]
@@ -152,15 +152,15 @@ def test_a_config_that_does_not_fit_the_file(pita, section, info, changes, messa
     if "info" in changes:
         changes = {"info": {**info(*BANDS), **changes["info"]}}
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(path, **changes))
+        open_sources(section(path, **changes))
 
 
 def test_a_missing_file_names_its_neighbour(pita, section):
     path, _ = pita()
     with pytest.raises(UserError, match="did you mean pita.h5"):
-        pipeline.load(section(path.replace("pita.h5", "pitta.h5")))
+        open_sources(section(path.replace("pita.h5", "pitta.h5")))
     with pytest.raises(UserError, match="no folder"):
-        pipeline.load(section("/nowhere/pita.h5"))
+        open_sources(section("/nowhere/pita.h5"))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_wrong_values_are_refused(pita, section, changes, message):
     columns = {"image": "images", "redshift": "redshifts", "ebv": "ebvs", "flux": "fluxes"}
     columns |= {"id": "id"} if "id" in arrays else {}
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(path, columns=columns))
+        open_sources(section(path, columns=columns))
 
 
 def test_bad_pixels_stop_the_run_or_become_zero(pita, section, caplog):
@@ -188,8 +188,8 @@ def test_bad_pixels_stop_the_run_or_become_zero(pita, section, caplog):
     images[7, 2, 3, 4], images[9, 0, 0, 0] = np.nan, np.inf
     path, _ = pita(images=images)
     with pytest.raises(UserError, match="2 NaN or Inf pixels in 40 sampled stamps"):
-        pipeline.load(section(path))
-    source = pipeline.load(section(path, bad_pixels="mask"))["train"]
+        open_sources(section(path))
+    source = open_sources(section(path, bad_pixels="mask"))["train"]
     assert source[7]["image"][3, 4, 2] == 0 and source[7]["image"].sum() == 4 * 144 - 1
     assert source[9]["image"][0, 0, 0] == 0
     assert "2 NaN or Inf pixels in 40 sampled stamps are set to zero" in caplog.text
@@ -200,7 +200,7 @@ def test_a_bad_pixel_outside_the_sample_stops_when_it_is_read(pita, section):
     images[1, 0, 0, 0] = np.nan  # the sample takes every 16th stamp
     path, _ = pita(n=1000, images=images)
     wanted = section(path, columns={"image": "images"})
-    source = pipeline.load({**wanted, "info": {**wanted["info"], "bands": ("r",)}})["train"]
+    source = open_sources({**wanted, "info": {**wanted["info"], "bands": ("r",)}})["train"]
     with pytest.raises(UserError, match="row 1: 1 NaN"):
         source[1]
 
@@ -210,7 +210,7 @@ def test_float16_overflow_is_named(pita, section):
     images[5, 0, 6] = np.inf
     path, _ = pita(images=images)
     with pytest.raises(UserError, match="12 pixels overflowed float16"):
-        pipeline.load(section(path))
+        open_sources(section(path))
 
 
 def test_one_object_in_two_files_is_refused(pita, section):
@@ -219,7 +219,7 @@ def test_one_object_in_two_files_is_refused(pita, section):
     test, _ = pita("b.h5", id=np.roll(np.where(np.arange(40) < 3, ids, b"x" + ids), 1))
     columns = {"image": "images", "id": "id"}
     with pytest.raises(UserError, match="leakage: 3 objects of test are also in train"):
-        pipeline.load(section({"train": train, "test": test}, columns=columns))
+        open_sources(section({"train": train, "test": test}, columns=columns))
 
 
 def test_measured_noise_is_that_of_the_sky(pita, section, info):
@@ -230,4 +230,4 @@ def test_measured_noise_is_that_of_the_sky(pita, section, info):
     path, _ = pita(n=64, images=images)
     wanted = section(path, columns={"image": "images"}, info=info(*BANDS, noise="measure"))
     # 25,600 pixels a band: the error of a median deviation is under 1%, the object adds about 1%.
-    np.testing.assert_allclose(pipeline.load(wanted)["train"].info.noise, sigma, rtol=0.04)
+    np.testing.assert_allclose(open_sources(wanted)["train"].info.noise, sigma, rtol=0.04)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astrojax.data import lens, lens_challenge, lens_fits
+from astrojax.data.readers import lens, lens_challenge, lens_fits
 from astrojax.errors import UserError
-from astrojax.simulate.deflection import Lens
-from astrojax.simulate.lens import build, simulator
-from astrojax.simulate.lens_scene import HST, LENSIAM
+from astrojax.simulate.lens.deflection import Lens
+from astrojax.simulate.lens.lens_scene import HST, LENSIAM
+from astrojax.simulate.lens.simulator import build, simulator
 
 TINY = dataclasses.replace(HST, stamp=20, pixel_scale=0.25, supersampling=1, psf_size=5)
 LENS = Lens(*np.float32([1.2, 0.1, -0.2, 0.03, -0.04, 1.9, 0.05, -0.06]))
@@ -213,7 +213,7 @@ def test_files_of_psfs_and_sources(tmp_path):
 
 
 def test_real_galaxies_serve_as_sources(real_data):
-    from astrojax.simulate import lens_light
+    from astrojax.simulate.lens import lens_light
 
     files = sorted((real_data / "fits_cutouts").glob("hst_cosmos_*/*images*.fits*"))
     if not files:

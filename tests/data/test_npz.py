@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrojax.data import pipeline
+from astrojax.data.open import open_sources
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
 
@@ -46,7 +46,7 @@ def zoo(tmp_path, rng):
 
 
 def test_encoded_pictures_and_labels(zoo, section):
-    source = pipeline.load(section(zoo[0]))["train"]
+    source = open_sources(section(zoo[0]))["train"]
     source = pickle.loads(pickle.dumps(source))
     assert source[5]["image"].dtype == np.uint8
     np.testing.assert_array_equal(source[5]["image"], zoo[1][5])
@@ -56,31 +56,31 @@ def test_encoded_pictures_and_labels(zoo, section):
 
 def test_classes_merge_and_drop(zoo, section):
     classes = (("spiral", ("clockwise", "anticlockwise")), "elliptical")
-    source = pipeline.load(section(zoo[0], classes=classes, others="drop"))["train"]
+    source = open_sources(section(zoo[0], classes=classes, others="drop"))["train"]
     assert source.info.classes == ("spiral", "elliptical")
     assert list(source.column("label")) == [1, 0, 0] * 3
     assert list(source.column("id") - 10**17) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
-    whole = pipeline.load(section(zoo[0], classes=classes, others="unlabelled"))["train"]
+    whole = open_sources(section(zoo[0], classes=classes, others="unlabelled"))["train"]
     assert list(whole.column("label")) == [1, 0, 0, -1] * 3
     with pytest.raises(UserError, match=r"3 objects are outside the class list \(star\)"):
-        pipeline.load(section(zoo[0], classes=classes))
+        open_sources(section(zoo[0], classes=classes))
 
 
 def test_codes_without_names_make_classes(zoo, section):
     classes = (("early", (0, 1)), ("late", (2, 3)))
-    source = pipeline.load(section(zoo[0], class_names=None, classes=classes))["train"]
+    source = open_sources(section(zoo[0], class_names=None, classes=classes))["train"]
     assert list(source.column("label")) == [0, 0, 1, 1] * 3
 
 
 def test_crop_then_resize(zoo, section):
-    source = pipeline.load(section(zoo[0], crop=8, resize=4))["train"]
+    source = open_sources(section(zoo[0], crop=8, resize=4))["train"]
     expected = Image.fromarray(zoo[1][0][1:9, 1:9]).resize((4, 4), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(source[0]["image"], np.asarray(expected))
 
 
 def test_plain_arrays(zoo, section):
     columns = {"image": "pictures", "id": "ids"}
-    source = pipeline.load(section(zoo[0], columns=columns))["train"]
+    source = open_sources(section(zoo[0], columns=columns))["train"]
     np.testing.assert_array_equal(source[3]["image"], zoo[1][3])
 
 
@@ -97,24 +97,24 @@ def test_plain_arrays(zoo, section):
 )
 def test_what_does_not_fit_is_one_sentence(zoo, section, changes, message):
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(zoo[0], **changes))
+        open_sources(section(zoo[0], **changes))
 
 
 def test_labels_outside_the_class_list(zoo, section, tmp_path):
     arrays = dict(np.load(zoo[0]))
     np.savez(tmp_path / "cut.npz", **{**arrays, "names": arrays["names"][:2]})
     with pytest.raises(UserError, match="labels 2, 3 are outside the list of 2 classes"):
-        pipeline.load(section(tmp_path / "cut.npz"))
+        open_sources(section(tmp_path / "cut.npz"))
 
 
-def test_grey_pictures_in_a_colour_run_are_refused(tmp_path, section, display):
+def test_grey_pictures_in_a_color_run_are_refused(tmp_path, section, display):
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     data = _encode(grey)
     np.savez(tmp_path / "g.npz", blob=np.frombuffer(data, np.uint8), offsets=[0, len(data)])
     wanted = section(tmp_path / "g.npz", columns={"image": "blob"}, class_names=None)
     with pytest.raises(UserError, match="g.npz, image 0 is grey"):
-        pipeline.load(wanted)
-    source = pipeline.load({**wanted, "info": display("V")})["train"]
+        open_sources(wanted)
+    source = open_sources({**wanted, "info": display("V")})["train"]
     np.testing.assert_array_equal(source[0]["image"][..., 0], grey)
 
 
@@ -141,7 +141,7 @@ def test_grey_pictures_in_a_colour_run_are_refused(tmp_path, section, display):
 def test_real_archives(real_data, section, display, file, changes, counts):
     single = file == "star_galaxy.npz"
     info = display("V") if single else display("i", "r", "g")
-    sources = pipeline.load(section(real_data / file, split=SPLIT, info=info, **changes))
+    sources = open_sources(section(real_data / file, split=SPLIT, info=info, **changes))
     assert sum(map(len, sources.values())) == counts[0]
     assert len(sources["train"].info.classes) == counts[1]
     example = sources["test"][3]

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from astrojax.data import parquet, pipeline
+from astrojax.data.open import open_sources
+from astrojax.data.readers import parquet
 from astrojax.errors import UserError
 
 
@@ -49,7 +50,7 @@ def section(info):
 
 def test_rows_of_all_shards_in_any_order(shards, section):
     path, images, z = shards
-    source = pipeline.load(section(path))["train"]
+    source = open_sources(section(path))["train"]
     source = pickle.loads(pickle.dumps(source))
     assert len(source) == 40
     for row in np.random.default_rng(0).permutation(40).tolist():
@@ -62,7 +63,7 @@ def test_rows_of_all_shards_in_any_order(shards, section):
 def test_fluxes_from_a_column_per_band_and_thinned_labels(shards, section):
     path, images, _ = shards
     columns = {"image": "image", "redshift": "z", "flux": ("f_g", "f_r")}
-    source = pipeline.load(section(path, columns=columns, label_thinning=2))["train"]
+    source = open_sources(section(path, columns=columns, label_thinning=2))["train"]
     np.testing.assert_array_equal(source.column("flux"), images[:, :2].sum((2, 3)))
     assert (np.isfinite(source.column("redshift")) == np.arange(40) % 2).all()
 
@@ -87,16 +88,16 @@ def test_row_groups_in_memory_are_bounded(shards, section, monkeypatch):
 )
 def test_what_does_not_fit_is_one_sentence(shards, section, changes, message):
     with pytest.raises(UserError, match=message):
-        pipeline.load(section(**{"path": shards[0], **changes}))
+        open_sources(section(**{"path": shards[0], **changes}))
 
 
 def test_shards_with_other_columns_and_files_that_are_none(shards, section, tmp_path):
     (tmp_path / "c.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="not a readable Parquet file"):
-        pipeline.load(section(shards[0]))
+        open_sources(section(shards[0]))
     pq.write_table(pa.table({"image": [[0.0]]}), tmp_path / "c.parquet")
     with pytest.raises(UserError, match="c.parquet has other columns than a.parquet"):
-        pipeline.load(section(shards[0]))
+        open_sources(section(shards[0]))
 
 
 def test_hugging_face_image_records(tmp_path, section, display):
@@ -111,7 +112,7 @@ def test_hugging_face_image_records(tmp_path, section, display):
         str(tmp_path / "hf.parquet"), shape=None, columns={"image": "image", "label": "label"},
         classes=("spiral", "elliptical"), info=display("r", "g", "b"),
     )  # fmt: skip
-    source = pipeline.load(wanted)["train"]
+    source = open_sources(wanted)["train"]
     np.testing.assert_array_equal(source[2]["image"], pictures[2])
     assert source.info.classes == ("spiral", "elliptical") and list(source.column("label")) == [
         1,
@@ -119,7 +120,7 @@ def test_hugging_face_image_records(tmp_path, section, display):
         1,
     ]
     with pytest.raises(UserError, match="labels 1 are outside the list of 1 classes"):
-        pipeline.load({**wanted, "classes": ("spiral",)})
+        open_sources({**wanted, "classes": ("spiral",)})
 
 
 @pytest.fixture
@@ -150,15 +151,15 @@ def test_a_folder_of_the_hub_gives_splits_nested_arrays_and_class_names(hub_fold
     folder, cubes = hub_folder
     columns = {"image": "image", "label": "label", "id": "objid"}
     wanted = section(str(folder), shape=(2, 4, 4), columns=columns, info=info("g", "r"))
-    sources = pipeline.load(wanted)
+    sources = open_sources(wanted)
     assert set(sources) == {"train", "test"} and sources["test"].info.classes == ("star", "galaxy")
     np.testing.assert_array_equal(sources["test"][1]["image"], cubes["test"][1].transpose(1, 2, 0))
     assert sources["train"].column("label").tolist() == [0, 1, 0]
     assert sources["train"][2]["id"] == "train2"
-    renamed = pipeline.load(wanted | {"classes": ("point", "extended")})
+    renamed = open_sources(wanted | {"classes": ("point", "extended")})
     assert renamed["train"].info.classes == ("point", "extended")
 
 
 def test_a_folder_without_splits_is_named(tmp_path, section):
     with pytest.raises(UserError, match=r"has no train-\*.parquet"):
-        pipeline.load(section(str(tmp_path)))
+        open_sources(section(str(tmp_path)))

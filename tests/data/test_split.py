@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from astrojax.data import split
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data import sky, split
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
 
 FRACTIONS = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -84,7 +85,7 @@ def test_a_split_that_cannot_be_is_one_sentence(section, message):
 def test_nearest_measures_on_the_sphere():
     one = np.array([359.9999]), np.array([60.0])
     many = np.array([0.0001, 180.0]), np.array([60.0, 60.0])
-    index, distance = split.nearest(*one, *many)
+    index, distance = sky.nearest(*one, *many)
     assert index[0] == 0
     # 0.0002 degrees of right ascension at declination 60; the chord is exact to rounding.
     np.testing.assert_allclose(distance, 0.0002 * 3600 * 0.5, rtol=1e-6)

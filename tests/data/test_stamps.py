@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astrojax.data import pipeline, stamps
+from astrojax.data import mosaic
+from astrojax.data.open import open_sources
 from astrojax.errors import UserError
 
 
@@ -36,11 +37,11 @@ def field(tmp_path, rng):
 
 def test_stamps_are_centred_calibrated_and_readable(field, info):
     files, images, x, y, tmp_path = field
-    columns = stamps.read_columns(
+    columns = mosaic.read_columns(
         str(tmp_path / "cat.npz"), ("r", "Ks"), x="x", y="y", flux="flux", extra=["size"]
     )
     out = tmp_path / "s.h5"
-    result = stamps.cut(files, [23.9, 30.0], columns, out, size=9, dtype="float32")
+    result = mosaic.cut(files, [23.9, 30.0], columns, out, size=9, dtype="float32")
     inside = (np.floor(x + 0.5) >= 4) & (np.floor(x + 0.5) < 66)
     inside &= (np.floor(y + 0.5) >= 4) & (np.floor(y + 0.5) < 86)
     assert result["written"] == inside.sum() and result["at_edge"] == (~inside).sum()
@@ -50,7 +51,7 @@ def test_stamps_are_centred_calibrated_and_readable(field, info):
         "sentinels": {}, "info": info("r", "Ks"), "crop": None, "bad_pixels": "error",
         "split": None,
     }  # fmt: skip
-    source = pipeline.load(section)["train"]
+    source = open_sources(section)["train"]
     scale = np.float32([1.0, 10 ** (0.4 * (23.9 - 30.0))])
     for i in range(len(source)):
         row = int(source[i]["id"])
@@ -81,7 +82,7 @@ def test_what_cannot_be_cut_is_one_sentence(field, change, message):
         **change,
     }
     with pytest.raises(UserError, match=message):
-        stamps.cut(
+        mosaic.cut(
             settings["files"], settings["zero_points"], {"x": x, "y": y}, tmp_path / "s.h5",
             size=settings["size"], dtype=settings["dtype"],
         )  # fmt: skip
@@ -93,10 +94,10 @@ def test_mosaics_of_other_shapes_and_existing_files_are_refused(field):
     fits.PrimaryHDU(images[0][:50]).writeto(tmp_path / "small.fits")
     both = {**files, "g": str(tmp_path / "small.fits")}
     with pytest.raises(UserError, match=r"band g has \(50, 70\) pixels"):
-        stamps.cut(both, [0, 0, 0], {"x": x, "y": y}, tmp_path / "s.h5", size=9, dtype="float32")
+        mosaic.cut(both, [0, 0, 0], {"x": x, "y": y}, tmp_path / "s.h5", size=9, dtype="float32")
     (tmp_path / "s.h5").touch()
     with pytest.raises(UserError, match="exists already"):
-        stamps.cut(files, [0, 0], {"x": x, "y": y}, tmp_path / "s.h5", size=9, dtype="float32")
+        mosaic.cut(files, [0, 0], {"x": x, "y": y}, tmp_path / "s.h5", size=9, dtype="float32")
 
 
 def test_command(field):
@@ -115,11 +116,11 @@ def test_command(field):
 def test_real_field_fluxes_agree_with_the_catalogue(real_data, tmp_path):
     folder = real_data / "kids_viking"
     files = {"r": str(folder / "r.fits"), "Ks": str(folder / "Ks.fits")}
-    columns = stamps.read_columns(
+    columns = mosaic.read_columns(
         str(folder / "catalogue.npz"), tuple(files), x="x", y="y", flux="flux_r5px", extra=[]
     )
     some = {name: values[600:700] for name, values in columns.items()}
-    stamps.cut(files, [0.0, 30.0], some, tmp_path / "s.h5", size=32, dtype="float32")
+    mosaic.cut(files, [0.0, 30.0], some, tmp_path / "s.h5", size=32, dtype="float32")
     with h5py.File(tmp_path / "s.h5") as file:
         images, flux, x, y = (file[n][:] for n in ("images", "flux", "x", "y"))
     down, across = np.mgrid[:32, :32]

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from astrojax.data import survey
+from astrojax.data.readers import survey
 from astrojax.errors import UserError
 
 SETTINGS = {

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from astrojax.data import pipeline, tfds
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data import batching
+from astrojax.data.info import DataInfo
+from astrojax.data.open import open_sources
+from astrojax.data.readers import tfds
+from astrojax.data.source import ArraySource
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
 
@@ -45,7 +48,7 @@ def test_a_converted_source_is_the_source(tmp_path, sources, image_type):
     made = {"train": sources(30, image_type), "test": sources(7, image_type)}
     path = tfds.convert(made, tmp_path, "survey")
     assert list(path.glob("*.array_record*")) and not (tmp_path / "downloads").exists()
-    read = pipeline.load(_section(tmp_path))
+    read = open_sources(_section(tmp_path))
     read = pickle.loads(pickle.dumps(read))
     for name, source in made.items():
         assert read[name].info == source.info and len(read[name]) == len(source)
@@ -72,7 +75,7 @@ def test_records_themselves_hold_every_column(tmp_path, sources):
 def test_parts_of_a_split_and_a_crop(tmp_path, sources):
     tfds.convert({"train": sources(20)}, tmp_path, "survey")
     splits = {"train": "train[:75%]", "validation": "train[75%:]"}
-    read = pipeline.load(_section(tmp_path, splits=splits, crop=4))
+    read = open_sources(_section(tmp_path, splits=splits, crop=4))
     assert list(read["train"].column("id")) == [f"g20-{i}" for i in range(15)]
     assert list(read["validation"].column("id")) == [f"g20-{i}" for i in range(15, 20)]
     expected = sources(20).columns["image"][16, 1:5, 1:5]
@@ -82,8 +85,8 @@ def test_parts_of_a_split_and_a_crop(tmp_path, sources):
 
 def test_training_batches_come_from_it(tmp_path, sources):
     tfds.convert({"train": sources(16)}, tmp_path, "survey")
-    source = pipeline.load(_section(tmp_path, splits={"train": "train"}))["train"]
-    batches = pipeline.local_batches(
+    source = open_sources(_section(tmp_path, splits={"train": "train"}))["train"]
+    batches = batching.local_batches(
         source, columns=("image", "flux"), batch_size=8, seed=0, start=0, threads=2
     )
     first, second = next(batches), next(batches)
@@ -98,7 +101,7 @@ def test_nothing_is_overwritten_and_half_a_conversion_is_noticed(tmp_path, sourc
         tfds.convert({"train": sources(4)}, tmp_path, "survey")
     (path / "astrojax.json").unlink()
     with pytest.raises(UserError, match="not converted completely"):
-        pipeline.load(_section(tmp_path, splits={"train": "train"}))
+        open_sources(_section(tmp_path, splits={"train": "train"}))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_nothing_is_overwritten_and_half_a_conversion_is_noticed(tmp_path, sourc
 def test_what_is_not_there_is_one_sentence(tmp_path, sources, changes, message):
     tfds.convert({"train": sources(4)}, tmp_path, "survey")
     with pytest.raises(UserError, match=message):
-        pipeline.load(_section(tmp_path, **changes))
+        open_sources(_section(tmp_path, **changes))
 
 
 def test_a_data_set_prepared_by_tfds_itself(tmp_path):
@@ -153,12 +156,12 @@ def test_a_data_set_prepared_by_tfds_itself(tmp_path):
         download_dir=str(tmp_path / "scratch")
     )
     section = _section(tmp_path, dataset="cifar10", splits={"train": "train"}, resize=16)
-    source = pipeline.load(section)["train"]
+    source = open_sources(section)["train"]
     assert source.info.classes == ("cat", "dog") and source[0]["image"].shape == (16, 16, 3)
     numbers = [int(name.removeprefix("train_")) for name in source.column("id")]
     assert sorted(numbers) == list(range(6))
     assert [n % 2 for n in numbers] == list(source.column("label"))
-    whole = pipeline.load({**section, "resize": None})["train"]
+    whole = open_sources({**section, "resize": None})["train"]
     np.testing.assert_array_equal(whole[2]["image"], pictures[numbers[2]])
 
 
@@ -186,4 +189,4 @@ def test_command_converts_what_an_experiment_reads(tmp_path):
     assert done.returncode == 0 and "train: 10 examples" in done.stdout, done.stderr
     printed = done.stdout.split("data = ")[1]
     section = eval(printed)  # the section that the command prints is the one that reads it
-    np.testing.assert_array_equal(pipeline.load(section)["train"][9]["image"], np.ones((4, 4, 1)))
+    np.testing.assert_array_equal(open_sources(section)["train"][9]["image"], np.ones((4, 4, 1)))

@@ -2,9 +2,12 @@
 import numpy as np
 import pytest
 
-from astrojax.data import check, pipeline
-from astrojax.data.pipeline import ArraySource, DataInfo
-from astrojax.data.units import Converted
+from astrojax.data import validate
+from astrojax.data.info import DataInfo
+from astrojax.data.open import open_sources
+from astrojax.data.source import ArraySource
+from astrojax.data.transforms import deredden
+from astrojax.data.transforms.convert import Converted
 from astrojax.errors import UserError
 
 
@@ -39,16 +42,16 @@ def test_pixels_fluxes_and_noise_are_of_the_unit(unit, zero_point, microjansky):
 
 def test_magnitudes_do_not_change_with_the_unit():
     source = stamps("nanomaggies", 22.5)
-    before = pipeline.with_magnitudes(source, deredden=False).column("magnitude")
-    after = pipeline.with_magnitudes(Converted(source, "microjansky"), deredden=False)
+    before = deredden.with_magnitudes(source, deredden=False).column("magnitude")
+    after = deredden.with_magnitudes(Converted(source, "microjansky"), deredden=False)
     np.testing.assert_allclose(after.column("magnitude"), before, atol=1e-5)  # float32
 
 
 def test_a_model_that_refuses_the_unit_takes_the_converted_images():
     trained, images = stamps("microjansky", 23.9).info, stamps("nanomaggies", 22.5)
     with pytest.raises(UserError, match="unit microjansky against nanomaggies"):
-        check.same_data(trained, images.info)
-    check.same_data(trained, Converted(images, "microjansky").info)
+        validate.same_data(trained, images.info)
+    validate.same_data(trained, Converted(images, "microjansky").info)
 
 
 @pytest.mark.parametrize(
@@ -72,5 +75,5 @@ def test_the_config_key_converts_every_split(tmp_path, info):
         "info": info("g", "r", unit="nanomaggies"), "resize": None, "bad_pixels": "error",
         "split": None, "convert": "microjansky",
     }  # fmt: skip
-    source = pipeline.load(section)["train"]
+    source = open_sources(section)["train"]
     assert source.info.unit == "microjansky" and source[0]["image"][0, 0, 0] > 3

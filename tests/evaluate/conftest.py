@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 
-from astrojax.data.pipeline import ArraySource, DataInfo
-from astrojax.evaluate.embed import Table
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
+from astrojax.inference.table import Table
 
 BANDS = ("F606W", "F814W", "F125W", "F160W")
 CLASSES = ("elliptical", "spiral", "merger")

@@ -77,7 +77,7 @@ def test_surest_cluster_comes_first_and_small_ones_are_left_out():
 
 
 def test_task_scores_own_clusters_and_kmeans(world, tmp_path):
-    section = clustering.evaluate(*world, tmp_path, clusters=3, draws=3, seed=0)
+    section = clustering.evaluate(*world, tmp_path, clusters=3, n_bootstrap=3, seed=0)
     assert section.metrics["cluster_nmi"] > 0.6 and section.metrics["kmeans_nmi_error"] > 0
     assert len(section.figures) == 3 and all(f.path.is_file() for f in section.figures)
 
@@ -92,7 +92,7 @@ def without_labels(tables):
 def test_clusters_are_written_without_labels_and_the_gap_is_explained(world, tmp_path):
     tables, sources = world
     section = clustering.evaluate(
-        without_labels(tables), sources, tmp_path, clusters=2, draws=3, seed=0
+        without_labels(tables), sources, tmp_path, clusters=2, n_bootstrap=3, seed=0
     )
     assert "no labels" in section.text and not any("nmi" in name for name in section.metrics)
     rows = list(csv.DictReader(open(tmp_path / "clusters.csv")))
@@ -105,6 +105,6 @@ def test_one_cluster_is_reported_as_collapse(world, tmp_path):
     flat = np.tile([[0.9, 0.05, 0.05]], (len(tables["test"].id), 1))
     test = dataclasses.replace(tables["test"], predictions={"class_probability": flat})
     section = clustering.evaluate(
-        {**tables, "test": test}, sources, tmp_path, clusters=0, draws=3, seed=0
+        {**tables, "test": test}, sources, tmp_path, clusters=0, n_bootstrap=3, seed=0
     )
     assert "collapsed" in section.text and section.metrics["cluster_count"] == 1

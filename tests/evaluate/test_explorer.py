@@ -192,11 +192,11 @@ def test_lasso_gives_ids_and_a_csv(browser, task):
     assert browser.js("document.querySelectorAll('#gallery canvas').length") == min(60, len(rows))
 
 
-def test_colours_zoom_and_search(browser, task):
+def test_colors_zoom_and_search(browser, task):
     browser.open(task[1])
-    names = browser.js("[...document.getElementById('colour').options].map((o) => o.value)")
+    names = browser.js("[...document.getElementById('color').options].map((o) => o.value)")
     assert names[0] == "class" and "magnitude_F160W" in names and "color_F125W_F160W" in names
-    choose = "(s => {s.value = 'redshift'; s.onchange()})(document.getElementById('colour'))"
+    choose = "(s => {s.value = 'redshift'; s.onchange()})(document.getElementById('color'))"
     browser.js(choose)
     shown = browser.js("document.querySelector('aside').innerText")
     assert "unknown (" in shown  # every seventh redshift is

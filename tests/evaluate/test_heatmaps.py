@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import method as methods
+from astrojax import methods as methods
 from astrojax.errors import UserError
 from astrojax.evaluate import heatmaps
 
-KEYS = {"examples": 6, "shown": 2, "draws": 3, "seed": 0}
+KEYS = {"examples": 6, "shown": 2, "n_bootstrap": 3, "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def model(experiment, world):
     section = experiment("ijepa", "smoke")["method"]
     section = {
         **section,
-        "stretch": {"stretch": "asinh", "scale": (1.0,) * 4},
+        "stretch": {"name": "asinh", "scale": (1.0,) * 4},
         "view": {**section["view"], "crop": 20},
         "masks": {**section["masks"], "context_tokens": 12, "min_context": 4},
     }
@@ -26,7 +26,7 @@ def model(experiment, world):
 
 def test_maps_by_hand(model, world):
     images = np.stack([world[1]["test"][i]["image"] for i in range(3)])
-    maps = heatmaps.patch_maps(model, images, draws=3, seed=5)
+    maps = heatmaps.patch_maps(model, images, n_bootstrap=3, seed=5)
     found, predict = {}, jax.jit(model.predict_patches)
     for i in range(3):
         key = jax.random.fold_in(jax.random.key(5), i)

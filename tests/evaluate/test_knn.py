@@ -105,7 +105,7 @@ def test_too_many_neighbours_and_nan_are_named():
 
 
 def test_task_beats_the_majority_and_shows_neighbours(world, tmp_path):
-    section = knn.evaluate(*world, tmp_path, k=(5, 20), temperature=0.07, draws=10, seed=0)
+    section = knn.evaluate(*world, tmp_path, k=(5, 20), temperature=0.07, n_bootstrap=10, seed=0)
     assert section.metrics["accuracy"] > 0.9  # the classes of `world` lie 4 sigma apart
     assert section.metrics["k"] in (5, 20)
     assert section.figures[0].path.is_file()

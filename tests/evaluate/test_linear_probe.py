@@ -101,9 +101,9 @@ def test_subsets_are_nested_and_keep_every_class():
 def test_task_probes_classes_fractions_and_targets(world, tmp_path):
     section = linear_probe.evaluate(
         *world, tmp_path, targets=("redshift", "magnitude"), penalties=PENALTIES,
-        fractions=(0.05, 1.0), repeats=2, max_iterations=100, draws=10, seed=0,
+        fractions=(0.05, 1.0), repeats=2, max_iterations=100, n_bootstrap=10, seed=0,
     )  # fmt: skip
     m = section.metrics
-    assert m["accuracy"] > 0.9 > m["majority_rate"]
+    assert m["accuracy"] > 0.9 > m["majority_class_accuracy"]
     assert m["redshift_r2"] > 0.5 and "magnitude_F606W_rmse_error" in m
     assert (tmp_path / "label_fractions.csv").is_file() and len(section.figures) == 3

@@ -49,8 +49,8 @@ def test_bootstrap_error_of_the_bias_is_sigma_over_root_n():
     rng = np.random.default_rng(0)
     z = rng.uniform(0, 2, 400)
     pred = z + 0.03 * (1 + z) * rng.normal(size=400)
-    found = photoz.bootstrap(pred, z, seed=1, draws=400)
-    assert found == photoz.bootstrap(pred, z, seed=1, draws=400)
+    found = photoz.bootstrap(pred, z, seed=1, n_bootstrap=400)
+    assert found == photoz.bootstrap(pred, z, seed=1, n_bootstrap=400)
     # The standard deviation of 400 draws is itself uncertain by 1 / sqrt(800) = 3.5%.
     assert found["bias"] == pytest.approx(0.03 / 20, rel=0.15)
 
@@ -59,7 +59,7 @@ def test_bins_are_half_open_and_partition_the_sample():
     rng = np.random.default_rng(0)
     z = np.repeat([0.0, 0.5, 1.0], 10)
     bins = photoz.binned(
-        z + 0.01 * rng.normal(size=30), z, z, edges=(0.0, 0.5, 1.0, 2.0, 3.0), seed=0, draws=5
+        z + 0.01 * rng.normal(size=30), z, z, edges=(0.0, 0.5, 1.0, 2.0, 3.0), seed=0, n_bootstrap=5
     )
     assert bins["lower"] == [0.0, 0.5, 1.0]  # the empty last bin is left out
     assert bins["objects"] == [10, 10, 10]
@@ -69,7 +69,7 @@ def test_task_scores_objects_with_a_redshift_and_writes_bins(world, tmp_path):
     tables, sources = world
     section = photoz.evaluate(
         tables, sources, tmp_path, magnitude="magnitude_F160W", magnitude_edges=(16.0, 21.0, 26.0),
-        redshift_edges=(0.0, 1.0, 4.0), draws=10, seed=0,
+        redshift_edges=(0.0, 1.0, 4.0), n_bootstrap=10, seed=0,
     )  # fmt: skip
     known = np.isfinite(tables["test"].columns["redshift"])
     assert section.metrics["objects"] == known.sum() < len(known)
@@ -83,5 +83,5 @@ def test_unknown_magnitude_is_named_with_what_there_is(world, tmp_path):
     with pytest.raises(UserError, match="magnitude_H.*magnitude_F160W"):
         photoz.evaluate(
             *world, tmp_path, magnitude="magnitude_H", magnitude_edges=(), redshift_edges=(),
-            draws=2, seed=0,
+            n_bootstrap=2, seed=0,
         )  # fmt: skip

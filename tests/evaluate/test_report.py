@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
-from astrojax.evaluate import columns, plots, report
-from astrojax.evaluate.embed import Table
+from astrojax.evaluate import plots, quantities, report
+from astrojax.inference.table import Table
 
 
 class Links(html.parser.HTMLParser):
@@ -82,7 +83,7 @@ def test_eight_bit_pictures_are_shown_as_they_are():
     pixels = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
     source = ArraySource({"image": pixels, "id": np.array([5])}, info)
     table = Table(np.array([5]), np.zeros((1, 2), np.float32), {}, {})
-    shown = plots.rgb(columns.stamps(table, source, np.array([0])), info.bands, info.unit)
+    shown = plots.rgb(quantities.stamps(table, source, np.array([0])), info.bands, info.unit)
     np.testing.assert_allclose(shown, pixels / 255, atol=1e-7)
 
 
@@ -91,17 +92,17 @@ def test_stamps_are_found_by_id_not_by_row(world):
     table = tables["test"]
     rows = np.array([3, 0])
     turned = Table(table.id[::-1], table.embedding[::-1], {}, {})
-    found = columns.stamps(turned, sources["test"], len(table.id) - 1 - rows)
+    found = quantities.stamps(turned, sources["test"], len(table.id) - 1 - rows)
     np.testing.assert_array_equal(found, sources["test"].columns["image"][rows])
     with pytest.raises(UserError, match="'tr0000'"):
-        columns.stamps(tables["train"], sources["test"], np.array([0]))
+        quantities.stamps(tables["train"], sources["test"], np.array([0]))
 
 
-def test_scalars_have_magnitudes_of_fluxes_and_colours():
+def test_scalars_have_magnitudes_of_fluxes_and_colors():
     info = DataInfo(bands=("g", "r"), image_size=8, zero_point=23.9)
     flux = np.array([[1.0, 10.0], [-1.0, 100.0]])
     table = Table(np.arange(2), np.zeros((2, 3)), {"z": np.array([[0.1], [0.2]])}, {"flux": flux})
-    found = columns.scalars(table, info)
+    found = quantities.scalars(table, info)
     np.testing.assert_allclose(found["magnitude_r"], [21.4, 18.9])
     np.testing.assert_allclose(found["color_g_r"], [2.5, np.nan])
     np.testing.assert_allclose(found["predicted_z_0"], [0.1, 0.2])

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from astrojax.errors import UserError
-from astrojax.evaluate import anomaly, classification, projection, regression, resample
+from astrojax.evaluate import anomaly, classification, projection, regression, resampling
 
 
 def test_balanced_accuracy_is_the_mean_recall():
     label, predicted = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 0, 1])
     found = classification.metrics(predicted, label)
     assert found == pytest.approx({"accuracy": 5 / 6, "balanced_accuracy": 0.75})
-    assert classification.majority_rate(np.array([1, 1, 0]), label) == pytest.approx(1 / 3)
+    assert classification.majority_class_accuracy(np.array([1, 1, 0]), label) == pytest.approx(
+        1 / 3
+    )
     np.testing.assert_array_equal(
         classification.confusion(predicted, label, size=2), [[4, 0], [1, 1]]
     )
@@ -31,7 +33,9 @@ def test_regression_metrics_by_hand():
 
 def test_bootstrap_draws_the_same_rows_of_all_arrays():
     x = np.arange(50.0)
-    found = resample.bootstrap(lambda a, b: {"gap": float(np.sum(a - b))}, x, x, seed=0, draws=20)
+    found = resampling.bootstrap(
+        lambda a, b: {"gap": float(np.sum(a - b))}, x, x, seed=0, n_bootstrap=20
+    )
     assert found["gap"] == 0
 
 
@@ -100,8 +104,8 @@ def test_unknown_projection_is_named():
 
 
 def test_classification_task(world, tmp_path):
-    section = classification.evaluate(*world, tmp_path, draws=10, seed=0)
-    assert section.metrics["accuracy"] > section.metrics["majority_rate"]
+    section = classification.evaluate(*world, tmp_path, n_bootstrap=10, seed=0)
+    assert section.metrics["accuracy"] > section.metrics["majority_class_accuracy"]
     assert section.figures[0].path.is_file()
 
 
@@ -111,19 +115,19 @@ def test_label_outside_the_class_list_is_named(world, tmp_path):
     label[0] = 7
     test = dataclasses.replace(tables["test"], columns={**tables["test"].columns, "label": label})
     with pytest.raises(UserError, match="label 7 lies outside the 3 classes"):
-        classification.evaluate({**tables, "test": test}, sources, tmp_path, draws=2, seed=0)
+        classification.evaluate({**tables, "test": test}, sources, tmp_path, n_bootstrap=2, seed=0)
 
 
 def test_regression_task_stands_beside_the_catalogue_uncertainty(world, tmp_path):
-    section = regression.evaluate(*world, tmp_path, targets=("magnitude",), draws=10, seed=0)
+    section = regression.evaluate(*world, tmp_path, targets=("magnitude",), n_bootstrap=10, seed=0)
     assert section.metrics["magnitude_F160W_rmse"] == pytest.approx(0.1, rel=0.25)  # 160 draws
     assert section.metrics["magnitude_F160W_catalogue_uncertainty"] == pytest.approx(0.05)
     with pytest.raises(UserError, match="'label', which the method does not predict"):
-        regression.evaluate(*world, tmp_path, targets=("label",), draws=2, seed=0)
+        regression.evaluate(*world, tmp_path, targets=("label",), n_bootstrap=2, seed=0)
 
 
 def test_anomaly_task_ranks_ids_and_scores_named_classes(world, tmp_path):
-    section = anomaly.evaluate(*world, tmp_path, k=5, anomalous=("merger",), draws=10, seed=0)
+    section = anomaly.evaluate(*world, tmp_path, k=5, anomalous=("merger",), n_bootstrap=10, seed=0)
     assert section.metrics["method_roc_auc"] > 0.9  # `world` puts mergers 5 sigma away
     rows = list(csv.DictReader(open(tmp_path / "anomalies.csv")))
     score = [float(r["method"]) for r in rows]
@@ -134,10 +138,10 @@ def test_anomaly_task_ranks_ids_and_scores_named_classes(world, tmp_path):
 
 
 def test_anomaly_task_without_known_anomalies_only_ranks(world, tmp_path):
-    section = anomaly.evaluate(*world, tmp_path, k=5, anomalous=(), draws=2, seed=0)
+    section = anomaly.evaluate(*world, tmp_path, k=5, anomalous=(), n_bootstrap=2, seed=0)
     assert not section.metrics and "not scored" in section.text
     with pytest.raises(UserError, match="'nova'"):
-        anomaly.evaluate(*world, tmp_path, k=5, anomalous=("nova",), draws=2, seed=0)
+        anomaly.evaluate(*world, tmp_path, k=5, anomalous=("nova",), n_bootstrap=2, seed=0)
 
 
 def test_projection_task_measures_order_and_draws_it(world, tmp_path):
@@ -154,5 +158,5 @@ def test_a_missing_split_is_named(world, tmp_path):
     tables, sources = world
     with pytest.raises(UserError, match="'anomaly' needs .* no train"):
         anomaly.evaluate(
-            {"test": tables["test"]}, sources, tmp_path, k=5, anomalous=(), draws=2, seed=0
+            {"test": tables["test"]}, sources, tmp_path, k=5, anomalous=(), n_bootstrap=2, seed=0
         )

@@ -4,10 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from astrojax import mixture
 from astrojax.errors import UserError
 from astrojax.evaluate import uncertainty
-from astrojax.evaluate.embed import Table
+from astrojax.inference.table import Table
+from astrojax.nn import mixture
 
 SIZES = {"validation": 400, "test": 1500}
 LEVELS = (0.68, 0.9)
@@ -34,7 +34,7 @@ def table(size, seed, *, stretch=1.0, point=False):
 
 def score(out, **settings):
     tables = {split: table(n, i, **settings) for i, (split, n) in enumerate(SIZES.items())}
-    section = uncertainty.evaluate(tables, out, levels=LEVELS, draws=20, seed=0)
+    section = uncertainty.evaluate(tables, out, levels=LEVELS, n_bootstrap=20, seed=0)
     return section, tables
 
 
@@ -114,8 +114,8 @@ def test_without_qp_one_line_says_what_to_install(calibrated, tmp_path, monkeypa
 def test_a_method_without_redshifts_is_named(calibrated, tmp_path):
     bare = {s: Table(t.id, t.embedding, {}, t.columns) for s, t in calibrated[1].items()}
     with pytest.raises(UserError, match="needs predicted and reference redshifts"):
-        uncertainty.evaluate(bare, tmp_path, levels=LEVELS, draws=2, seed=0)
+        uncertainty.evaluate(bare, tmp_path, levels=LEVELS, n_bootstrap=2, seed=0)
     unknown = {"redshift": np.full(SIZES["test"], np.nan)}
     blind = calibrated[1] | {"test": dataclasses.replace(calibrated[1]["test"], columns=unknown)}
     with pytest.raises(UserError, match="no object of a split has a reference redshift"):
-        uncertainty.evaluate(blind, tmp_path, levels=LEVELS, draws=2, seed=0)
+        uncertainty.evaluate(blind, tmp_path, levels=LEVELS, n_bootstrap=2, seed=0)

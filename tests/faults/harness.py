@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrojax import checkpoint, metrics
+from astrojax.training import checkpoint, metric_log
 
 HERE = Path(__file__).parent
 LIMIT = 240  # seconds that no process of these tests should need
@@ -74,7 +74,7 @@ class Harness:
 
     def wait_for_step(self, step: int, process: subprocess.Popen) -> None:
         """Returns once a new run has logged a step."""
-        self.wait_for(lambda: len(metrics.read(self.workdir)), step, process)
+        self.wait_for(lambda: len(metric_log.read(self.workdir)), step, process)
 
     def wait_for(self, count: Callable[[], int], least: int, process: subprocess.Popen) -> None:
         """Returns once a count is large enough."""
@@ -100,7 +100,7 @@ class Harness:
         process.send_signal(signal.SIGKILL)
         _, err = process.communicate()
         assert "damaged" not in err, err
-        records = metrics.read(self.workdir)
+        records = metric_log.read(self.workdir)
         return Kill(logged=records[-1]["step"] if records else 0, checkpoint=self.newest())
 
     def newest(self) -> int:
@@ -144,7 +144,7 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
 def history(workdir: Path) -> list[dict[str, float]]:
     """The log without clock times."""
     return [
-        {k: v for k, v in r.items() if k != "examples_per_second"} for r in metrics.read(workdir)
+        {k: v for k, v in r.items() if k != "examples_per_second"} for r in metric_log.read(workdir)
     ]
 
 

@@ -12,12 +12,12 @@ import threading
 from pathlib import Path
 
 from astrojax import main
-from astrojax.data import pipeline
+from astrojax.data import batching
 
 
 def observe(path: Path, block_at: int) -> None:
     """Wraps the source of batches."""
-    real = pipeline.local_batches
+    real = batching.local_batches
 
     def recorded(source, *, columns, start, **keys):
         batches = real(source, columns=(*columns, "id"), start=start, **keys)
@@ -29,7 +29,7 @@ def observe(path: Path, block_at: int) -> None:
                 file.write(json.dumps(line) + "\n")
             yield batch
 
-    pipeline.local_batches = recorded
+    batching.local_batches = recorded
 
 
 if __name__ == "__main__":

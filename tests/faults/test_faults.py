@@ -8,14 +8,16 @@ import harness
 import pytest
 import tiny
 
-from astrojax import faults, train
+from astrojax import errors
 from astrojax.config import plain
 from astrojax.errors import UserError
+from astrojax.training import loop
+from astrojax.training.run import Run
 
 
 def test_data_that_never_come_are_named(data, tmp_path):
     run = harness.Harness(tmp_path, data, "--stall_after=2")
-    err = harness.finish(run.start(block_at=9), faults.STALLED)
+    err = harness.finish(run.start(block_at=9), errors.STALLED)
     assert "nothing came for 2 s" in err and "waited for the data of step" in err
     assert "data.name='hdf5'" in err and "Traceback" not in err
 
@@ -23,7 +25,7 @@ def test_data_that_never_come_are_named(data, tmp_path):
 def test_processes_that_never_come_are_named(data, tmp_path):
     run = harness.Harness(tmp_path, data, "--stall_after=2")
     alone = run.start("--coordinator=127.0.0.1:1", "--processes=2", "--process=1")
-    err = harness.finish(alone, faults.STALLED)
+    err = harness.finish(alone, errors.STALLED)
     assert "waited for all 2 processes to come to 127.0.0.1:1" in err and "Traceback" not in err
 
 
@@ -33,7 +35,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_run(data, tmp_path):
 
     run = harness.Harness(tmp_path, data, "--config.log_every=60")
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}  # it could not be written
-    err = harness.finish(run.start(preexec_fn=little_room, env=cache), faults.USER_ERROR)
+    err = harness.finish(run.start(preexec_fn=little_room, env=cache), errors.USER_ERROR)
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: cannot write") and "File too large" in last
     assert not (run.workdir / "finished.json").exists()
@@ -56,13 +58,13 @@ def test_a_truncated_record_is_named_by_file_and_index(tmp_path, threads):
     config["data"] = {**config["data"], "path": str(path)}
     config |= {"threads": threads, "epochs": 2.0}
     with pytest.raises(UserError, match=r"tiny\.h5.*37"):
-        train.run(config, tmp_path / "run")
+        loop.train(config, tmp_path / "run")
 
 
 def test_a_reader_that_fails_is_told_with_the_example(undisturbed, tmp_path):
     config = {**plain(tiny.get_config()), "epochs": 2.0}
     config["data"] = {**config["data"], "path": str(undisturbed.data)}
-    sources = train.Run(config).sources
+    sources = Run(config).sources
 
     class Broken:
         info = sources["train"].info
@@ -79,4 +81,4 @@ def test_a_reader_that_fails_is_told_with_the_example(undisturbed, tmp_path):
             return sources["train"].column(name)
 
     with pytest.raises(UserError, match="example 41 of the data cannot be read: .*Stale file"):
-        train.run(config, tmp_path / "run", {"train": Broken()})
+        loop.train(config, tmp_path / "run", {"train": Broken()})

@@ -6,7 +6,8 @@ import signal
 import harness
 import numpy as np
 
-from astrojax import checkpoint, faults, metrics
+from astrojax import errors
+from astrojax.training import checkpoint, metric_log
 
 
 def assert_same(run, undisturbed):
@@ -36,9 +37,9 @@ def test_sigterm_saves_and_says_so_with_a_status_of_its_own(undisturbed, data, t
     process = run.start()
     run.wait_for_step(33, process)
     process.send_signal(signal.SIGTERM)
-    assert "stopped by SIGTERM" in harness.finish(process, faults.PREEMPTED)
+    assert "stopped by SIGTERM" in harness.finish(process, errors.PREEMPTED)
     saved = int(checkpoint.newest(run.workdir).name)
-    assert saved == metrics.read(run.workdir)[-1]["step"]  # nothing trained was lost
+    assert saved == metric_log.read(run.workdir)[-1]["step"]  # nothing trained was lost
     harness.finish(run.start())
     assert run.starts() == [0, saved]
     assert_same(run, undisturbed)

@@ -7,7 +7,7 @@ import time
 import harness
 import numpy as np
 
-from astrojax import faults
+from astrojax import errors
 
 ABORTED = -signal.SIGABRT  # JAX's own watch over its coordinator was faster than ours
 
@@ -20,7 +20,7 @@ def test_a_lost_process_ends_the_others_and_more_of_them_go_on(undisturbed, data
     began = time.monotonic()
     out, err = first.communicate(timeout=harness.LIMIT)
     assert time.monotonic() - began < 30
-    assert first.returncode in (faults.LOST, ABORTED), f"{out}\n{err}"
+    assert first.returncode in (errors.LOST, ABORTED), f"{out}\n{err}"
     assert "another process of this run has gone" in err or "another task died" in err
     second.communicate()
 

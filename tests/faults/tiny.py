@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
 
 
 def write_data(path: Path, count: int = 96) -> None:
-    """Objects whose redshift is a colour."""
+    """Objects whose redshift is a color."""
     import h5py
     import numpy as np
 

@@ -7,8 +7,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from astrojax import train
 from astrojax.inference import model as models
+from astrojax.training import loop
 
 BANDS, SIZE = ("g", "r"), 20
 N = 60
@@ -53,11 +53,11 @@ def run(tmp_path_factory, experiment):
     }  # fmt: skip
     config["method"] |= {
         "backbone": backbone, "target": "label", "outputs": 2, "error": "cross_entropy",
-        "target_offset": (0.0,), "target_scale": (1.0,), "rotations": 1,
+        "target_offset": (0.0,), "target_scale": (1.0,), "test_time_augmentation": 1,
         "view": config["method"]["view"] | {"crop": 16},
-        "stretch": {"stretch": "asinh", "scale": (1.0, 1.0)},
+        "stretch": {"name": "asinh", "scale": (1.0, 1.0)},
     }  # fmt: skip
-    train.run(config, folder / "run")
+    loop.train(config, folder / "run")
     return folder / "run"
 
 

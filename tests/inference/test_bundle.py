@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 
 import astrojax
-from astrojax import train
-from astrojax.checkpoint import read_config
 from astrojax.config import plain
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.evaluate.embed import embed
-from astrojax.evaluate.run import restore
+from astrojax.inference.embedder import embed
+from astrojax.inference.evaluation import restore
+from astrojax.training.checkpoint import read_config
+from astrojax.training.run import Run
 
 
 @pytest.fixture(scope="module")
 def trained(run):
-    job = train.Run(plain(read_config(run)))
+    job = Run(plain(read_config(run)))
     return job, job.method_at(restore(job, run))
 
 

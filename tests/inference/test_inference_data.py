@@ -9,11 +9,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from astrojax import embed
-from astrojax.data import tfds
-from astrojax.data.pipeline import ArraySource
+from astrojax.cli import embed
+from astrojax.data.readers import tfds
+from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
-from astrojax.inference import door, flags, model
+from astrojax.inference import flags, inputs, model
 
 SAID = ("bands=g,r", "unit=nanomaggies", "pixel_scale=0.2")
 
@@ -23,11 +23,11 @@ def opens(model):
     """`opens(data, *settings)` opens data for the model and compares them with its card."""
 
     def run(data, *settings, as_trained=False, split=None, workdir=None, card=model):
-        opened = door.open_data(
+        opened = inputs.open_data(
             None if data is None else str(data), settings, split=split, as_trained=as_trained,
             workdir=workdir, model=card,
         )  # fmt: skip
-        door.compare(card, opened)
+        inputs.compare(card, opened)
         return opened
 
     return run
@@ -74,7 +74,7 @@ def test_kinds_of_data_are_recognised(opens, tmp_path, images, stamps, cutouts):
     for path in (tmp_path / "sets", tmp_path / "sets" / "own"):
         converted = opens(path)
         assert converted.section["name"] == "tfds" and len(converted.source) == 12
-    again = door.reopen(json.loads(json.dumps(made["fits"].section)), "train", "again")
+    again = inputs.reopen(json.loads(json.dumps(made["fits"].section)), "train", "again")
     assert len(again.source) == 12
 
 
@@ -244,4 +244,4 @@ def test_a_bundle_without_a_reference_goes_without_its_flag(run, stamps, tmp_pat
     embed.main(["--model", str(old), "--data", stamps, "--as-trained", "--out",
                 str(tmp_path / "t.parquet")])  # fmt: skip
     names = Table.read(tmp_path / "t.parquet").colnames
-    assert "flag_edge" in names and "flag_outside" not in names
+    assert "flag_edge" in names and "flag_out_of_distribution" not in names

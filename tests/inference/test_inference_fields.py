@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.inference import fields
 
 INFO = DataInfo(("g", "r"), 20, 0.2, "microjansky", 23.9, classes=("E", "S 0"))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax.backbones import ResNet, ViT
 from astrojax.errors import UserError
 from astrojax.interop import torch as torch_weights
+from astrojax.nn.backbones import ResNet, ViT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MODELS = json.loads((GOLDEN / "models.json").read_text())

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import method as methods
+from astrojax import methods as methods
+from astrojax.augment.block_masks import BlockMasks
 from astrojax.config import plain
-from astrojax.data.pipeline import DataInfo
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.layers import Momentum
-from astrojax.masks import BlockMasks
+from astrojax.nn.layers import NonTrainable
 
 INFO = DataInfo(bands=("g", "r"), image_size=28, noise=(0.1, 0.1))
 GRID = 6
@@ -158,7 +158,7 @@ def test_shared_patches_are_those_of_the_encoder(build):
     model = build(share_patches=True)
     model.encoder.patch.kernel[...] *= 2.0
     model.after_update(jnp.float32(0.0))
-    assert isinstance(model.target_encoder.patch.kernel, Momentum)
+    assert isinstance(model.target_encoder.patch.kernel, NonTrainable)
     np.testing.assert_array_equal(
         model.target_encoder.patch.kernel[...], model.encoder.patch.kernel[...]
     )

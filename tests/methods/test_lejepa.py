@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import method as methods
-from astrojax.data.pipeline import DataInfo
+from astrojax import methods as methods
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.layers import Momentum
+from astrojax.nn.layers import NonTrainable
 
 INFO = DataInfo(bands=("g", "r", "i"), image_size=32, noise=(0.1, 0.1, 0.1))
 STILL = {
@@ -64,7 +64,7 @@ def test_collapse_costs_what_the_statistic_says(build, images):
 
 
 def test_there_is_no_teacher(build):
-    assert not jax.tree.leaves(nnx.state(build(), Momentum))
+    assert not jax.tree.leaves(nnx.state(build(), NonTrainable))
 
 
 def test_the_embedding_is_of_the_backbone(build, images):
@@ -79,7 +79,7 @@ def test_natural_views_of_8_bit_images(build, experiment):
     view |= {"crop": 24, "blur_probability": 0.0}
     model = build(
         global_view=view, local_view=None, local_views=0,
-        stretch={"stretch": "linear", "scale": (1.0, 1.0, 1.0)},
+        stretch={"name": "linear", "scale": (1.0, 1.0, 1.0)},
     )  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
     loss, _ = logs_of(model, jnp.asarray(pixels))

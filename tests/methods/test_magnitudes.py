@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import checkpoint, train
-from astrojax.data.composite import Composite
-from astrojax.data.exclude import apply as exclude
-from astrojax.data.labels import thin_labels
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
+from astrojax.data.transforms.composite import Composite
+from astrojax.data.transforms.exclude import apply as exclude
+from astrojax.data.transforms.labels import thin_labels
 from astrojax.errors import UserError
-from astrojax.method import build
+from astrojax.methods import build
 from astrojax.simulate.rgb import lupton
+from astrojax.training import checkpoint, loop
+from astrojax.training.run import Run
 
 INFO = DataInfo(bands=("red", "green", "blue"), image_size=16, catalogue_bands=("u", "g", "r", "z"))
 VGG = {
@@ -27,7 +29,7 @@ VIEW = {
     "name": "galaxy", "crop": 16, "rotate": False, "flip": False, "zoom": (1.0, 1.0),
     "shift": 0.0, "noise": 0.0, "blur": None,
 }  # fmt: skip
-STRETCH = {"stretch": "linear", "scale": (1.0, 1.0, 1.0)}
+STRETCH = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
 
 
 def magnitudes(info=INFO, **changes):
@@ -45,7 +47,7 @@ def supervised(info=INFO, **changes):
         "head": (8,), "target": "label", "outputs": 3, "error": "cross_entropy",
         "huber_delta": 1.0, "target_offset": (0.0,), "target_scale": (1.0,),
         "class_weights": None, "dropout": 0.5, "max_norm": 0.5, "train_backbone": True,
-        "rotations": 1, "view": VIEW, "stretch": STRETCH, **changes,
+        "test_time_augmentation": 1, "view": VIEW, "stretch": STRETCH, **changes,
     }  # fmt: skip
     return build(section, info=info, rngs=nnx.Rngs(1))
 
@@ -231,7 +233,7 @@ def test_published_weights_fill_the_backbone(tmp_path, images):
     first = method.backbone.stages[0].convs[0].kernel[...]
     np.testing.assert_array_equal(first, state["features.0.weight"].transpose(2, 3, 1, 0))
     grey = supervised(dataclasses.replace(info, bands=("V",)), backbone=vgg11, view=view,
-                      stretch={"stretch": "linear", "scale": (1.0,)})  # fmt: skip
+                      stretch={"name": "linear", "scale": (1.0,)})  # fmt: skip
     checkpoint.initialise({**section, "stem": "mean"}, grey)
     x = jnp.resize(images, (2, 32, 32, 1))
     np.testing.assert_allclose(
@@ -249,17 +251,17 @@ def test_two_stages_of_fine_tuning_start_from_the_pretext(tmp_path, experiment, 
     for config in configs:
         config["method"]["backbone"]["batch_norm"] = True
     pretext, top, tune = configs
-    train.run({**pretext, "epochs": 0.5}, tmp_path / "pretext", open_data(pretext["data"]))
+    loop.train({**pretext, "epochs": 0.5}, tmp_path / "pretext", open_data(pretext["data"]))
     top["init"]["workdir"] = str(tmp_path / "pretext")
     data = open_data(top["data"])
-    train.run({**top, "epochs": 0.5}, tmp_path / "top", data)
+    loop.train({**top, "epochs": 0.5}, tmp_path / "top", data)
     begun, trained = (checkpoint.restore_variables(tmp_path / n) for n in ("pretext", "top"))
     frozen = [n for n in begun if n.startswith("backbone/")]
     assert len(frozen) > 10
     for name in frozen:  # neither gradients nor batch statistics touch it
         np.testing.assert_array_equal(begun[name], trained[name])
     tune["init"]["workdir"] = str(tmp_path / "top")
-    job = train.Run(tune, data)
+    job = Run(tune, data)
     state = job.initial_state()
     head = job.method_at(state).head.linears[1].kernel[...]
     np.testing.assert_array_equal(head, trained["head/linears/1/kernel"])

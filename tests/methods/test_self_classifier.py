@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import layers, losses
-from astrojax.data.pipeline import DataInfo
+from astrojax import losses
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
-from astrojax.method import build
+from astrojax.methods import build
 from astrojax.methods.self_classifier import NeighbourQueue, fingerprint, orthogonal_rows
+from astrojax.nn import layers
 
 STILL = {
     "name": "galaxy",
@@ -54,7 +55,7 @@ SECTION = {
     "classifier": "fixed",
     "view": MOVING,
     "offset": (0.0, 0.5),
-    "stretch": {"stretch": "linear", "scale": (1.0, 0.5)},
+    "stretch": {"name": "linear", "scale": (1.0, 0.5)},
 }
 INFO = DataInfo(bands=("g", "r"), image_size=8)
 
@@ -123,7 +124,7 @@ def test_rows_are_orthonormal_up_to_the_width():
 
 def test_fixed_classes_are_state_that_is_not_trained():
     method = make()
-    assert isinstance(method.directions, layers.Momentum)
+    assert isinstance(method.directions, layers.NonTrainable)
     trained = {path[0] for path, _ in nnx.to_flat_state(nnx.state(method, nnx.Param))}
     assert trained == {"backbone", "mlp"}
     other = build(SECTION, info=INFO, rngs=nnx.Rngs(1))

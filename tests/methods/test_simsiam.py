@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from astrojax import train
-from astrojax.data.pipeline import ArraySource, DataInfo
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
-from astrojax.method import build
-from astrojax.simulate.deflection import Lens
+from astrojax.methods import build
+from astrojax.simulate.lens.deflection import Lens
+from astrojax.training.run import Run
 
 STILL = {
     "name": "galaxy",
@@ -67,7 +68,7 @@ def cosine(a, b):
 
 
 def test_loss_is_the_cosine_of_prediction_and_projection(section):
-    plain = {"simulator": None, "view": STILL, "stretch": {"stretch": "linear", "scale": (2.0,)}}
+    plain = {"simulator": None, "view": STILL, "stretch": {"name": "linear", "scale": (2.0,)}}
     image = jax.random.normal(jax.random.key(0), (6, 16, 16, 1))
     method = make(section, **plain)
     z = method.projector(method.backbone(image[:, 2:14, 2:14] / 2, train=True), train=True)
@@ -125,7 +126,7 @@ def test_the_predictor_skips_the_warm_up(config, lenses):
     data = {
         "train": ArraySource({**jax.device_get(lenses), "image": np.zeros((6, 16, 16, 1))}, INFO)
     }
-    job = train.Run(config, data, jax.devices()[:1])
+    job = Run(config, data, jax.devices()[:1])
     state = job.initial_state()
     gradients = jax.tree.map(jnp.ones_like, state.params)
     updates, _ = job.tx.update(gradients, state.opt_state, state.params)

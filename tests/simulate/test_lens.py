@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from astrojax.errors import UserError
-from astrojax.simulate import lens as simulator
-from astrojax.simulate import lens_light
-from astrojax.simulate.deflection import (
+from astrojax.simulate.lens import lens_light
+from astrojax.simulate.lens import simulator as simulator
+from astrojax.simulate.lens.deflection import (
     Lens,
     check_lens,
     deflection,
     inverse_magnification,
     series_terms,
 )
-from astrojax.simulate.lens_scene import EUCLID, HST, LENSIAM, Light
+from astrojax.simulate.lens.lens_scene import EUCLID, HST, LENSIAM, Light
 from astrojax.simulate.profiles import convolve, elliptical_radius, sersic
 
 SMALL = dataclasses.replace(HST, stamp=44, pixel_scale=0.125)

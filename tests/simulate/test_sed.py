@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped colour tables: remade from their sources, and compared with GalSim's integrals."""
+"""The shipped color tables: remade from their sources, and compared with GalSim's integrals."""
 
 import importlib.util
 from importlib import resources
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astrojax.simulate import sed
-from astrojax.simulate.survey import CANDELS, NEARBY, SPLUS
+from astrojax.simulate.survey import sed
+from astrojax.simulate.survey.mock import CANDELS, NEARBY, SPLUS
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def maker():
 @pytest.mark.parametrize("name", ["candels", "splus"])
 def test_the_committed_script_makes_the_shipped_table(maker, name):
     made = getattr(maker, name)()
-    with np.load(resources.files("astrojax.simulate") / f"{name}.npz") as shipped:
+    with np.load(resources.files("astrojax.simulate.survey") / f"{name}.npz") as shipped:
         assert set(shipped.files) == set(made)
         assert list(shipped["bands"]) == list(made["bands"])
         for key in set(made) - {"bands"}:
@@ -50,7 +50,7 @@ def test_magnitudes_equal_galsims(redshift, template):
     shifted = rest.atRedshift(redshift)
     bands = [galsim.Bandpass(f"{file}.dat", "nm").withZeropoint("AB") for file in files]
     expected = np.array([shifted.calculateMagnitude(band) for band in bands])
-    # Only colours: the table is relative to the rest-frame light at 5500 Angstrom.
+    # Only colors: the table is relative to the rest-frame light at 5500 Angstrom.
     table = sed.load_table("candels", CANDELS.bands)
     args = (jnp.float32(redshift), jnp.float32(template), jnp.float32(0))
     magnitude = -2.5 * np.log10(np.asarray(sed.galaxy_flux(table, *args)))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from astrojax.errors import UserError
-from astrojax.simulate import population
-from astrojax.simulate.render import render
-from astrojax.simulate.scene import Scene, Smooth, Streaks, Structure
-from astrojax.simulate.survey import CANDELS, NEARBY, SPLUS, draw_one, named, simulate
+from astrojax.simulate.survey import population
+from astrojax.simulate.survey.mock import CANDELS, NEARBY, SPLUS, draw_one, named, simulate
+from astrojax.simulate.survey.render import render
+from astrojax.simulate.survey.scene import Scene, Smooth, Streaks, Structure
 
 
 @pytest.fixture(scope="module")

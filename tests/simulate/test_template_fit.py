@@ -3,14 +3,14 @@
 
 import numpy as np
 
-from astrojax.simulate import template_fit
-from astrojax.simulate.survey import CANDELS, simulate
+from astrojax.simulate.survey import template_fitting
+from astrojax.simulate.survey.mock import CANDELS, simulate
 
 
 def test_posterior_is_calibrated_and_sharper_than_the_prior():
     sample = simulate(11, range(192), survey=CANDELS, images=False)
     redshift = sample["redshift_true"]
-    result = template_fit.fit(
+    result = template_fitting.fit(
         sample["flux"], sample["flux_error"], sample["ebv"], survey=CANDELS, step=0.05, samples=96
     )
     assert result.density.shape == (192, 60)

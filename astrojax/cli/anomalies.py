@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Objects of a table that are unlike the rest of it, ranked, the strangest first.
+
+    python -m astrojax.anomalies --table galaxies.parquet
+    python -m astrojax.anomalies --table galaxies.parquet --by mahalanobis --clean -n 50
+
+writes a ranked list and a contact sheet, PNG, of its top. Three scores, all rising with
+strangeness: knn_distance, the mean distance to the nearest neighbours in the embedding;
+mahalanobis, the distance from the embedding's Gaussian; and method, the model's own score where it
+has one (a JEPA's prediction error; the table is then one of astrojax.predict --with-embedding).
+Neighbours and Gaussian are those of the table's own objects, of a random sample where they are
+many. Objects without an embedding are left out.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from astrojax.cli import options
+
+_BANK = 20_000  # objects that the others are compared with
+_METHOD = "predicted_anomaly_score"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = options.parser("anomalies", __doc__)
+    add = parser.add_argument
+    add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
+    add("--by", choices=("knn_distance", "mahalanobis", "method"), default="knn_distance",
+        help="score that ranks (default knn_distance)")  # fmt: skip
+    add("-n", type=options.positive, default=25, help="objects on the sheet (default 25)")
+    add("--top", type=options.positive, default=1000, help="objects in the list (default 1000)")
+    add("-k", type=options.positive, default=10, help="neighbours of knn_distance (default 10)")
+    add("--clean", action="store_true", help="leave out objects with flag_edge")
+    add("--seed", type=int, default=0, help="seed of the sample of a large table (default 0)")
+    options.add_listing(parser, "anomalies.csv")
+    options.run(_anomalies, parser, "anomalies", arguments)
+
+
+def _anomalies(given: argparse.Namespace, command: str) -> None:
+    from astrojax.errors import UserError
+    from astrojax.inference import contact_sheet, search
+
+    out, png = contact_sheet.check_listing(given)
+    rows = search.Rows(given.table)
+    if given.by == "method" and _METHOD not in rows.names:
+        raise UserError(f"{rows.path} has no {_METHOD}: this model gives no score of its own")
+    opened = None if given.no_sheet else contact_sheet.images_of(rows.path, given.data)
+    score = scores(rows, k=given.k, clean=given.clean, seed=given.seed)
+    order = np.argsort(-score[given.by], kind="stable")
+    order = order[np.isfinite(score[given.by][order])][: given.top]
+    found = rows.take(order)
+    listed = {"rank": np.arange(1, len(order) + 1), "id": found.pop("id")}
+    listed |= {name: values[order] for name, values in score.items()}
+    contact_sheet.write_listing(out, listed | found)
+    print(f"{out}: the {len(order)} strangest objects by {given.by}")
+    if opened is not None:
+        top = slice(0, given.n)
+        captions = [f"{i}\n{s:.3g}" for i, s in zip(listed["id"][top], listed[given.by][top],
+                                                    strict=True)]  # fmt: skip
+        contact_sheet.sheet(opened, listed["id"][top], captions, png, per_row=5,
+                     title=f"The strangest objects by {given.by.replace('_', ' ')}")  # fmt: skip
+        print(f"{png}: contact sheet of the first {len(captions)}")
+
+
+def scores(rows: Any, *, k: int, clean: bool, seed: int) -> dict[str, np.ndarray]:
+    """The scores of all objects [n]; NaN for those that are left out.
+
+    Args:
+        rows: A `lookup.Rows`.
+        k: Neighbours of `knn_distance`.
+        clean: Whether objects with `flag_edge` are left out.
+        seed: Seed of the sample that objects are compared with.
+
+    Raises:
+        UserError: The table has too few objects.
+    """
+    from astrojax.errors import UserError
+    from astrojax.evaluate import anomaly
+
+    flagged = clean and "flag_edge" in rows.names
+    columns = ("embedding", "flag_edge") if flagged else ("embedding",)
+    allowed = np.concatenate(
+        [np.isfinite(block[0]).all(axis=1) & ~_edge(block) for block in rows.blocks(*columns)]
+    )
+    if allowed.sum() <= k:
+        raise UserError(f"{rows.path} has {allowed.sum()} objects to compare: too few for -k {k}")
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(allowed))
+    members = np.zeros(len(allowed), bool)
+    members[order[:_BANK]] = True
+    parts, start = [], 0
+    for (block,) in rows.blocks("embedding"):
+        parts.append(block[members[start : start + len(block)]])
+        start += len(block)
+    bank = np.concatenate(parts).astype(np.float32)
+    gaussian = anomaly.gaussian(bank)
+    score = {name: np.full(len(allowed), np.nan) for name in ("knn_distance", "mahalanobis")}
+    start = 0
+    for (block,) in rows.blocks("embedding"):
+        here = slice(start, start + len(block))
+        for own in (False, True):
+            chosen = np.flatnonzero(allowed[here] & (members[here] == own))
+            if len(chosen):
+                asked = block[chosen].astype(np.float32)
+                # The nearest neighbour of a member of the bank is itself, at distance 0.
+                distance = anomaly.knn_distance(bank, asked, k=k + own) * (k + own) / k
+                score["knn_distance"][start + chosen] = distance
+                score["mahalanobis"][start + chosen] = gaussian(asked)
+        start += len(block)
+    if _METHOD in rows.names:
+        score["method"] = np.where(allowed, rows.column(_METHOD).astype(float), np.nan)
+    return score
+
+
+def _edge(block: tuple[np.ndarray, ...]) -> np.ndarray:
+    return block[1].astype(bool) if len(block) > 1 else np.zeros(len(block[0]), bool)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Embeds images with a trained model: one row per object, with id, flags and embedding.
+
+    python -m astrojax.embed --workdir runs/lejepa --out test.parquet
+    python -m astrojax.embed --model BUNDLE --data cutouts/ --set bands=g,r,z \
+        --set unit=nanomaggies --set catalogue=cat.fits --out galaxies.parquet
+
+Labels are not needed. An image with NaN pixels is kept and flagged, its embedding is empty. Memory
+does not grow with the number of objects, all devices are used, and a command that was killed goes
+on where it was when it is given again.
+
+Columns: id, the data's own columns, ood_score (kNN distance from the training images in
+the embedding), flag_bad_pixels, flag_edge, flag_unreadable, flag_out_of_distribution, embedding. The table's
+metadata say which model, data and command made it.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from astrojax.cli import options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = options.parser("embed", __doc__)
+    options.add_model(parser)
+    options.add_data(parser)
+    options.add_table(parser)
+    options.run(_embed, parser, "embed", arguments)
+
+
+def _embed(given: argparse.Namespace, command: str) -> None:
+    make(given, command, embedding=True, predictions=False)
+
+
+def make(given: argparse.Namespace, command: str, *, embedding: bool, predictions: bool) -> None:
+    """Makes the table that the options ask for.
+
+    Args:
+        given: Options of `cli.add_model`, `add_data` and `add_table`.
+        command: The command line, for the table's metadata.
+        embedding: Whether the table has the embeddings.
+        predictions: Whether it has the predictions.
+    """
+    from astrojax.inference import inputs, model, stream, writers
+
+    out = writers.check_output(given.out, overwrite=given.overwrite)
+    trained = model.open_model(given.workdir, given.model)
+    if predictions:
+        model.check_heads(trained)
+    opened = inputs.open_data(
+        given.data, given.settings, split=given.split, as_trained=given.as_trained,
+        workdir=given.workdir, model=trained,
+    )  # fmt: skip
+    inputs.compare(trained, opened)
+    wanted = stream.Wanted(
+        embedding=embedding, predictions=predictions, bad_pixels=given.bad_pixels,
+        batch_size=given.batch_size, threads=given.threads, chunk=given.chunk,
+    )  # fmt: skip
+    stream.run(trained, opened, out, wanted, command=command, overwrite=given.overwrite)
+    print(f"{out}: {opened.text}")
+
+
+if __name__ == "__main__":
+    main()

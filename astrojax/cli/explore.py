@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""A page to look at a table of embeddings: its plane, thumbnails under the pointer, a lasso.
+
+    python -m astrojax.explore --table galaxies.parquet
+    python -m astrojax.explore --table galaxies.parquet --limit 20000 --method pca --out page.html
+
+writes one HTML file that opens in a browser without a network: every object of the table, or a
+random choice of them, in two dimensions, colored by any of its columns. A lasso drawn around
+objects gives their ids, to copy or as CSV. The table comes from astrojax.embed, or astrojax.predict
+--with-embedding; it is read in blocks, and objects without an embedding are left out.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from astrojax.cli import options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = options.parser("explore", __doc__)
+    add = parser.add_argument
+    add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
+    add("--out", default="explorer.html", metavar="FILE.html",
+        help="page to write (default explorer.html)")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace the page if it exists")
+    add("--limit", type=options.positive, default=10_000, metavar="N",
+        help="most objects shown, a random choice of them (default 10000)")  # fmt: skip
+    add("--method", choices=("auto", "pca", "tsne", "umap"), default="auto", help="how the plane "
+        "is made (default auto: UMAP where it is installed, else t-SNE)")  # fmt: skip
+    add("--perplexity", type=float, default=30.0, help="of t-SNE (default 30)")
+    add("--neighbors", type=options.positive, default=15, help="of UMAP (default 15)")
+    add("--thumbnail", type=options.positive, default=48, metavar="PIXELS",
+        help="side of a thumbnail (default 48)")  # fmt: skip
+    add("--no-sheet", action="store_true", help="no thumbnails: the images are not needed")
+    add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
+        "the table was made")  # fmt: skip
+    add("--seed", type=int, default=0, help="of the choice and the plane (default 0)")
+    options.run(_explore, parser, "explore", arguments)
+
+
+def _explore(given: argparse.Namespace, command: str) -> None:
+    from astrojax.errors import UserError
+    from astrojax.evaluate import explorer
+    from astrojax.evaluate.projection import project
+    from astrojax.inference import contact_sheet, search, writers
+
+    out = writers.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
+    table = search.Rows(given.table)
+    opened = None if given.no_sheet else contact_sheet.images_of(table.path, given.data)
+    rows, embedding = choose(table, limit=given.limit, seed=given.seed)
+    if len(rows) < 3:
+        raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")
+    points, axes_name = project(
+        embedding, method=given.method, perplexity=given.perplexity, neighbors=given.neighbors,
+        seed=given.seed,
+    )  # fmt: skip
+    found = table.take(rows)
+    ids, pictures = found.pop("id"), None
+    if opened is not None:
+        source = opened.source
+        asked = SimpleNamespace(id=ids.astype(np.asarray(source.column("id")).dtype))
+        pictures = explorer.thumbnails(asked, source, np.arange(len(rows)), side=given.thumbnail)
+    # The tables of an evaluation mark the data's own columns.
+    values = {name.removeprefix("column_"): v for name, v in found.items() if v.ndim == 1}
+    page = explorer.page(
+        ids, points, values, pictures=pictures, axes_name=axes_name, title=table.path.stem,
+    )  # fmt: skip
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, out)
+    print(f"{out}: {len(rows)} objects in the plane of {axes_name}")
+
+
+def choose(
+    table: Any, *, limit: int, seed: int
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+    """At most `limit` rows that have an embedding, a random choice in their order, and those.
+
+    Args:
+        table: An `inference.lookup.Rows`.
+        limit: Most rows.
+        seed: Of the choice.
+    """
+    from astrojax.evaluate import projection
+
+    known = np.concatenate([np.isfinite(e).all(axis=1) for (e,) in table.blocks("embedding")])
+    there = np.flatnonzero(known)
+    rows = there[projection.choose(len(there), limit=limit, seed=seed)]
+    parts, start = [], 0
+    for (block,) in table.blocks("embedding"):
+        parts.append(block[rows[(rows >= start) & (rows < start + len(block))] - start])
+        start += len(block)
+    return rows, np.concatenate(parts).astype(np.float64)
+
+
+if __name__ == "__main__":
+    main()

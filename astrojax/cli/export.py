@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""A trained run as something to share: a model bundle, or a backbone for PyTorch.
+
+    python -m astrojax.export --workdir runs/pita --out pita-candels
+    python -m astrojax.export --workdir runs/lejepa --format timm --out vit.safetensors
+
+A bundle is a folder with weights, what the images have to be, and a sample of embedded training
+images; `astrojax.load(folder)` and every command's --model open it. The formats torchvision and
+timm write the backbone alone, with the names that these libraries give its weights.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from astrojax.cli import options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = options.parser("export", __doc__)
+    add = parser.add_argument
+    add("--workdir", required=True, metavar="RUN", help="folder of a trained run")
+    add("--out", required=True, metavar="WHERE", help="folder of the bundle, or .safetensors file")
+    add("--format", choices=("bundle", "torchvision", "timm"), default="bundle",
+        help="what to write (default bundle)")  # fmt: skip
+    options.run(_export, parser, "export", arguments)
+
+
+def _export(given: argparse.Namespace, command: str) -> None:
+    from astrojax import export
+    from astrojax.errors import UserError
+    from astrojax.inference import backbone_weights, model
+
+    if given.format == "bundle":
+        print(f"{export(given.workdir, given.out)}: model bundle")
+        return
+    out = Path(given.out).expanduser()
+    if out.exists():
+        raise UserError(f"{out} exists already; give another name, or remove it")
+    told = backbone_weights.save(
+        model.open_model(given.workdir, None).method, out, library=given.format
+    )
+    print(f"{out}: {told}")
+
+
+if __name__ == "__main__":
+    main()

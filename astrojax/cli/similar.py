@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Objects that look like given ones: nearest neighbours by the cosine of the embeddings.
+
+    python -m astrojax.similar --table galaxies.parquet --id 1237648720 -n 24
+    python -m astrojax.similar --table galaxies.parquet --id A17 B3 --out like_a17.csv
+
+writes a table (query, rank, id, cosine and the scalar columns of the table) and beside it a contact
+sheet, PNG, in which each query stands before its neighbours. The table comes from astrojax.embed,
+or astrojax.predict --with-embedding; it is read in blocks, so it may be larger than memory.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrojax.cli import options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = options.parser("similar", __doc__)
+    add = parser.add_argument
+    add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
+    add("--id", required=True, nargs="+", metavar="ID", help="objects to search for")
+    add("-n", type=options.positive, default=24, help="neighbours of each (default 24)")
+    options.add_listing(parser, "similar.csv")
+    options.run(_similar, parser, "similar", arguments)
+
+
+def _similar(given: argparse.Namespace, command: str) -> None:
+    from astrojax.inference import contact_sheet, search
+
+    out, png = contact_sheet.check_listing(given)
+    rows = search.Rows(given.table)
+    queries = search.find(rows, given.id)
+    opened = None if given.no_sheet else contact_sheet.images_of(rows.path, given.data)
+    index, cosine = search.similar(rows, queries, given.n)
+    count = index.shape[1]
+    # Each query stands before its neighbours, with rank 0 and cosine 1.
+    index = np.concatenate([queries[:, None], index], axis=1)
+    cosine = np.concatenate([np.ones((len(queries), 1)), cosine], axis=1)
+    found = rows.take(index.ravel())
+    listed = {
+        "query": np.repeat(found["id"].reshape(index.shape)[:, 0], count + 1),
+        "rank": np.tile(np.arange(count + 1), len(queries)),
+        "id": found.pop("id"),
+        "cosine": cosine.ravel(),
+    }
+    contact_sheet.write_listing(out, listed | found)
+    print(f"{out}: {count} neighbours of {', '.join(given.id)}")
+    if opened is not None:
+        captions = [
+            f"query {name}" if rank == 0 else f"{name}\n{likeness:.3f}"
+            for name, rank, likeness in zip(
+                listed["id"], listed["rank"], listed["cosine"], strict=True
+            )
+        ]
+        per_row = count + 1 if len(queries) > 1 else 5
+        contact_sheet.sheet(opened, listed["id"], captions, png, per_row=per_row,
+                     title="Nearest neighbours and their cosine")  # fmt: skip
+        print(f"{png}: contact sheet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pixels are: bands, units, zero point, noise, extinction; nothing is guessed."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Shaped
+
+from astrojax.data.units import UNCALIBRATED, UNITS, Unit
+from astrojax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """What the pixels are; saved with a model, compared when a model meets new images.
+
+    Attributes:
+        bands: Band names, in the order of the last image axis.
+        image_size: Side of the square stamps, in pixels.
+        pixel_scale: Arcseconds per pixel, or None if unknown or not constant.
+        unit: Physical unit of a pixel value, e.g. "microjansky"; "display" for 8-bit composites.
+        zero_point: AB magnitude of one unit of flux, or None.
+        noise: Standard deviation of the sky noise per pixel, one per band in `unit`, or None.
+        extinction: R_b = A_b / E(B-V), one per band, or None.
+        classes: Names of the integer labels, or None.
+        catalogue_bands: Bands of flux and magnitude columns where they are not those of the image,
+            as for a color composite; None where they are.
+    """
+
+    bands: tuple[str, ...]
+    image_size: int
+    pixel_scale: float | None = None
+    unit: str = "unknown"
+    zero_point: float | None = None
+    noise: tuple[float, ...] | None = None
+    extinction: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    catalogue_bands: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict that `from_json` turns back into an equal object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "DataInfo":
+        """The inverse of `to_json`, also after a round trip through JSON text."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def describe(
+    *,
+    bands: tuple[str, ...],
+    pixel_scale: float | None,
+    unit: Unit,
+    zero_point: float | None,
+    noise: tuple[float, ...] | Literal["measure"] | None,
+    extinction: tuple[float, ...] | None,
+    image_size: int,
+    classes: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The fields of a `DataInfo`, from the config section `data.info`; nothing is guessed.
+
+    Args:
+        bands: Names, in the order of the stamps' last axis.
+        pixel_scale: Arcseconds per pixel, or None if it is not known or not constant.
+        unit: One of `UNITS`; "arbitrary" for normalised pixels, "display" for 8-bit composites.
+        zero_point: AB magnitude of one unit; None where the unit says it or has none.
+        noise: Sigma of the sky per pixel and band; "measure" takes it from sampled stamps.
+        extinction: R_b per band, or None if the pixels are not to be dereddened.
+        image_size: Side of the stamps.
+        classes: Names of the labels.
+
+    Raises:
+        UserError: An unknown unit, no zero point for a unit that needs it, or a number of values
+            that differs from the number of bands.
+    """
+    if UNITS[unit] is not None and zero_point not in (None, UNITS[unit]):
+        raise UserError(f"data.info.zero_point is {zero_point}; {unit} means {UNITS[unit]}")
+    if UNITS[unit] is None and zero_point is None and unit not in UNCALIBRATED:
+        raise UserError(
+            f"config key 'data.info.zero_point' is needed: what magnitude is one {unit}?"
+        )
+    for name, values in (("noise", noise), ("extinction", extinction)):
+        if isinstance(values, tuple) and len(values) != len(bands):
+            raise UserError(f"data.info.{name} has {len(values)} values for {len(bands)} bands")
+    return {
+        "bands": tuple(bands),
+        "image_size": image_size,
+        "pixel_scale": pixel_scale,
+        "unit": unit,
+        "zero_point": UNITS[unit] if zero_point is None else zero_point,
+        "noise": noise,
+        "extinction": extinction,
+        "classes": None if classes is None else tuple(classes),
+    }
+
+
+def measure_noise(stamps: Sequence[Shaped[np.ndarray, "h w c"]]) -> tuple[float, ...]:
+    """Sigma per pixel and band: 1.4826 times the median absolute deviation of the stamps."""
+    pixels = np.concatenate([np.float32(s).reshape(-1, s.shape[-1]) for s in stamps])
+    pixels[~np.isfinite(pixels)] = np.nan
+    spread = np.nanmedian(np.abs(pixels - np.nanmedian(pixels, 0)), 0)
+    return tuple(float(1.4826 * s) for s in spread)

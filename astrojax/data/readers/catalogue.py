@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalogue joined to cutouts, by id or by position on the sky.
+
+The table is FITS, Parquet, ECSV, CSV or ASCII (a commented or a SExtractor header, as S-PLUS and
+many others write). The cutouts are any other source of this package. What does not match is
+counted and written to a file.
+"""
+
+import csv
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrojax.data import validate
+from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.images import StoredSource
+from astrojax.data.info import DataInfo
+from astrojax.data.sky import nearest
+from astrojax.data.source import Source, Subset
+from astrojax.data.split import apply
+from astrojax.data.tables import column_values, read_table
+from astrojax.errors import UserError
+
+_TRIED, _NEAR_ARCSEC = 16, 60.0  # cutouts tried for the unit of positions; distance that agrees
+
+
+def load(
+    *,
+    table: str,
+    cutouts: Source,
+    columns: dict,
+    match: str,
+    radius_arcsec: float,
+    position_unit: str | None,
+    unmatched: str,
+    unmatched_file: str | None,
+    select: dict,
+    classes: tuple | None,
+    others: str,
+    sentinels: dict,
+    split: dict | None,
+) -> dict[str, Source]:
+    """Joins a catalogue to cutouts.
+
+    Args:
+        table: The catalogue file.
+        cutouts: The images; in a config their section, e.g. {"name": "fits", ...}, with `split`
+            None.
+        columns: {standard name: column of the table, or a tuple of columns}.
+        match: "id", or "sky" by the positions of the cutouts' WCS (or their own ra and dec).
+        radius_arcsec: Largest distance of a match on the sky.
+        position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
+            says, else degrees. Where no right ascension is above 24, the cutouts' positions have
+            to agree with that; it is an error where they do not, or have none.
+        unmatched: What of objects without a cutout and cutouts without an object: "error" or
+            "drop".
+        unmatched_file: CSV file for their ids, or None.
+        select: {column of the table: (lowest, highest)}; rows outside, or NaN, are left out.
+        classes: The classes wanted, in order, as in `astrojax.data.npz`; None: all.
+        others: What of objects in other classes: "error", "drop" or "unlabelled".
+        sentinels: {standard name: values that mean missing}, e.g. {"magnitude": (-99.0, 99.0)}.
+        split: See `astrojax.data.split.apply`.
+
+    Raises:
+        UserError: A missing column, duplicate ids, nothing or not everything matched, or any of
+            `astrojax.data.check`.
+    """
+    validate.choice(match, ("id", "sky"), "data.match")
+    validate.choice(unmatched, ("error", "drop"), "data.unmatched")
+    file = validate.file(table)
+    found = read_table(file)
+    found = _selected(found, select, file.name)
+    names = {k: v for k, v in columns.items() if k != "image"}
+    picked = read(lambda n: column_values(found[n]), found.colnames, names, where=file.name)
+    unit = position_unit or _position_unit(found, columns, picked, cutouts, match, file.name)
+    clean = standardise(picked, sentinels=sentinels, where=file.name, position_unit=unit)
+    class_names = None
+    if "label" in clean:
+        clean["label"], class_names, kept = encode_labels(
+            clean["label"], names=None, classes=classes, others=others, where=file.name
+        )
+        clean = {name: values[kept] for name, values in clean.items()}
+    rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
+    _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
+    bands = columns.get("magnitude")
+    bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
+    return apply(JoinedSource(clean, rows, cutouts, partners, class_names, bands), split)
+
+
+class JoinedSource:
+    """Columns of a catalogue beside the stamps of another source."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray],
+        rows: np.ndarray,
+        stamps: Source,
+        partners: np.ndarray,
+        classes: tuple[str, ...] | None,
+        bands: tuple[str, ...] | None,
+    ):
+        self.columns = {name: values[rows] for name, values in columns.items()}
+        self.stamps = Subset(stamps, partners)
+        fields = stamps.info.to_json()
+        named = {"classes": classes or stamps.info.classes, "catalogue_bands": bands}
+        self.info = DataInfo(**{**fields, **named})
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.stamps[index], **{n: v[index] for n, v in self.columns.items()}}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...]; the catalogue's come first."""
+        return self.columns[name] if name in self.columns else self.stamps.column(name)
+
+
+def _selected(table: Any, select: Mapping[str, tuple], where: str) -> Any:
+    keep = np.ones(len(table), bool)
+    for name, (low, high) in select.items():
+        values = column_values(table[validate.key(name, table.colnames, where)]).astype(float)
+        keep &= (values >= low) & (values <= high)
+    if not keep.any():
+        raise UserError(f"{where}: data.select leaves none of {len(table)} rows")
+    return table[keep]
+
+
+def _position_unit(
+    table: Any,
+    names: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+    stamps: Source,
+    match: str,
+    where: str,
+) -> str:
+    if "ra" not in columns or "dec" not in columns:
+        return "degree"
+    said = str(getattr(table[names["ra"]], "unit", "") or "").lower()
+    if said in ("h", "hour", "hourangle", "hr"):
+        return "hourangle"
+    for name in ("ra", "dec"):
+        if columns[name].dtype.kind in "USO":
+            raise UserError(f"{where}: {name} is text; convert it to decimal degrees")
+    ra, dec = (columns[name].astype(float) for name in ("ra", "dec"))
+    # A match on the sky shows by itself whether positions are degrees.
+    doubtful = not said and match == "id" and bool(np.nanmax(ra, initial=0) <= 24)
+    hours = doubtful and not _agree(columns.get("id", np.arange(len(ra))), ra, dec, stamps)
+    validate.positions(ra, dec, where, hours=hours)
+    return "degree"
+
+
+def _agree(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, stamps: Source) -> bool:
+    """Whether objects, in degrees, lie on the cutouts of the same id; some of them are tried."""
+    rows = {name: i for i, name in enumerate(ids.astype(str))}
+    pairs = [(i, rows[str(n)]) for i, n in enumerate(stamps.column("id")) if str(n) in rows]
+    if not pairs:
+        return False
+    tried = np.array(pairs[:: max(1, len(pairs) // _TRIED)])
+    try:
+        places = _positions(stamps, tried[:, 0])
+    except UserError:  # cutouts without positions say nothing
+        return False
+    distance = nearest(*places.T, ra[tried[:, 1]], dec[tried[:, 1]])[1]
+    return bool(np.median(distance) < _NEAR_ARCSEC)
+
+
+def _match(
+    columns: Mapping[str, np.ndarray], stamps: Source, match: str, radius: float, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the catalogue, in order, and the stamp of each."""
+    if match == "id":
+        validate.key("id", columns, f"data.columns (for {where})")
+        place = {str(name): i for i, name in enumerate(stamps.column("id"))}
+        partner = np.array([place.get(str(name), -1) for name in columns["id"]], int)
+        if not (partner >= 0).any():
+            raise UserError(
+                f"no id of {where} (e.g. {columns['id'][0]}) is the id of a cutout "
+                f"(e.g. {stamps.column('id')[0]})"
+            )
+    else:
+        for name in ("ra", "dec"):
+            validate.key(name, columns, f"data.columns (for {where})")
+        partner = _match_sky(columns["ra"], columns["dec"], stamps, radius, where)
+    rows = np.flatnonzero(partner >= 0)
+    return rows, partner[rows]
+
+
+def _match_sky(
+    ra: np.ndarray, dec: np.ndarray, stamps: Source, radius: float, where: str
+) -> np.ndarray:
+    places = _positions(stamps)
+    index, distance = nearest(*places.T, ra, dec)
+    # For each cutout the nearest object; of cutouts that share an object, the nearest one.
+    partner = np.full(len(ra), -1)
+    for cutout in np.argsort(-distance):
+        if distance[cutout] <= radius:
+            partner[index[cutout]] = cutout
+    if (partner < 0).all():
+        _, in_hours = nearest(*places.T, np.mod(ra * 15, 360), dec)
+        hours = (in_hours <= radius).any()
+        raise UserError(
+            f"no object of {where} is within {radius} arcsec of a cutout (nearest "
+            f"{distance.min():.3g} arcsec)"
+            + (
+                '; its right ascensions are hours: set data.position_unit to "hourangle"'
+                * bool(hours)
+            )
+        )
+    return partner
+
+
+def _positions(stamps: Source, rows: np.ndarray | None = None) -> np.ndarray:
+    if isinstance(stamps, StoredSource) and hasattr(stamps.images, "positions"):
+        return stamps.images.positions(rows)
+    try:
+        places = np.stack([stamps.column("ra"), stamps.column("dec")], -1)
+    except KeyError:
+        raise UserError("the cutouts have no positions: match them by id") from None
+    return places if rows is None else places[rows]
+
+
+def _report(
+    columns: Mapping[str, np.ndarray],
+    stamps: Source,
+    rows: np.ndarray,
+    partners: np.ndarray,
+    unmatched: str,
+    path: str | None,
+) -> None:
+    """Counts what has no partner, writes the ids, and stops unless told to go on."""
+    size = len(next(iter(columns.values())))
+    objects = np.setdiff1d(np.arange(size), rows)
+    cutouts = np.setdiff1d(np.arange(len(stamps)), partners)
+    if not len(objects) and not len(cutouts):
+        return
+    ids = columns.get("id", np.arange(size))
+    text = f"{len(objects)} objects have no cutout, {len(cutouts)} cutouts have no object"
+    if path is not None:
+        with open(Path(path).expanduser(), "w", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out)
+            writer.writerow(["id", "missing"])
+            writer.writerows([str(ids[i]), "cutout"] for i in objects)
+            writer.writerows([str(stamps.column("id")[i]), "object"] for i in cutouts)
+        text += f" (ids in {path})"
+    if unmatched == "error":
+        raise UserError(f'{text}; data.unmatched = "drop" goes on without them')
+    logging.warning("%s: dropped", text)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 files of stamps, in the layout of PITA's CANDELS file or any other names.
+
+`images` [n c h w] (or [n h w c]) in float16, float32 or uint8, and beside it `ebvs`, `redshifts`
+(NaN or -1: none), `use_redshift_{f}` (1: the label counts; f thins the labels), and either fluxes
+per band or color features. A stamp is read when it is asked for; the file is opened once per
+process. For full speed store one stamp per chunk, or convert with `astrojax.data.tfds`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from astrojax.data import images, validate
+from astrojax.data.columns import read, standardise
+from astrojax.data.source import Source
+from astrojax.errors import UserError
+
+
+def load(
+    *,
+    path: str | dict,
+    columns: dict,
+    layout: str,
+    label_thinning: int | None,
+    sentinels: dict,
+    info: dict,
+    crop: int | None,
+    bad_pixels: str,
+    split: dict | None,
+) -> dict[str, Source]:
+    """Opens an HDF5 file, or one for each split.
+
+    Args:
+        path: A file to divide, or {"train": file, "validation": file, "test": file}.
+        columns: {standard name: dataset}; "image" is needed. See `astrojax.data.columns`.
+        layout: "nchw" or "nhwc".
+        label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
+            None for all labels.
+        sentinels: {standard name: values that mean missing}.
+        info: See `astrojax.data.describe`.
+        crop: Side of the central square to cut, or None.
+        bad_pixels: "error" or "mask".
+        split: See `astrojax.data.split.apply`.
+
+    Raises:
+        UserError: See `astrojax.data.check`.
+    """
+
+    def open_one(one: str, name: str) -> images.StoredSource:
+        names = images.with_thinning(columns, label_thinning, name)
+        stamps, found = open_images(validate.file(one), names, layout)
+        clean = standardise(
+            found, sentinels=sentinels, where=stamps.path.name, extinction=info.get("extinction")
+        )
+        return images.open_source(
+            stamps, clean, info=info, where=stamps.path.name, crop=crop, bad_pixels=bad_pixels
+        )
+
+    return images.thin_training(images.split_paths(open_one, path, split))
+
+
+def open_images(
+    file: Path, names: Mapping[str, Any], layout: str, optional: tuple[str, ...] = ()
+) -> tuple["Hdf5Images", dict[str, np.ndarray]]:
+    """The stamps and the columns of a file; datasets named in `optional` may be absent.
+
+    Raises:
+        UserError: It is no HDF5 file, a dataset is missing, or the images have not 4 axes.
+    """
+    import h5py
+
+    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
+    try:
+        handle = h5py.File(file, "r")
+    except OSError as error:
+        raise UserError(f"{file} is not a readable HDF5 file ({error})") from None
+    with handle:
+        names = {k: v for k, v in names.items() if v not in optional or v in handle}
+        image = validate.key(names.get("image", "images"), handle, file.name)
+        if handle[image].ndim != 4:
+            raise UserError(f"{file.name}: {image} has shape {handle[image].shape}, not 4 axes")
+        found = read(lambda name: handle[name][:], handle, names, where=file.name)
+        return Hdf5Images(file, image, layout, len(handle[image])), found
+
+
+class Hdf5Images:
+    """One dataset [n c h w] or [n h w c] of an HDF5 file, opened once per process."""
+
+    def __init__(self, path: Path, dataset: str, layout: str, size: int):
+        self.path, self.dataset, self.layout, self.size = path, dataset, layout, size
+        self._opened: tuple[int, Any] | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        stamp = self._data()[index]
+        return stamp.transpose(1, 2, 0) if self.layout == "nchw" else stamp
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+        return f"{self.path.name}, row {index}"
+
+    def _data(self) -> Any:
+        import h5py
+
+        # A handle does not survive a fork: HDF5 keeps state per process.
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), h5py.File(self.path, "r")[self.dataset])
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NumPy archives: arrays [n h w c], or encoded pictures as `blob` and `offsets`, and columns.
+
+In the second form picture i is the JPEG or PNG file `blob[offsets[i]:offsets[i + 1]]`. An archive
+is unpacked once, when it is opened; pictures stay encoded until they are asked for.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt8
+
+from astrojax.data import images, validate
+from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.source import Source, Subset
+from astrojax.errors import UserError
+
+
+def load(
+    *,
+    path: str | dict,
+    columns: dict,
+    layout: str,
+    class_names: str | None,
+    classes: tuple | None,
+    others: str,
+    sentinels: dict,
+    info: dict,
+    crop: int | None,
+    resize: int | None,
+    bad_pixels: str,
+    split: dict | None,
+) -> dict[str, Source]:
+    """Opens an NPZ archive, or one for each split.
+
+    Args:
+        path: A file to divide, or {"train": file, "validation": file, "test": file}.
+        columns: {standard name: array}; "image" is needed: "blob", or an array of 4 axes.
+        layout: "nchw" or "nhwc" of such an array.
+        class_names: Array of the names of the integer labels, or None if labels are names or codes.
+        classes: The classes wanted, in order: each a value of the label, or
+            (new name, (values to merge)); None: the file's own.
+        others: What of objects in other classes: "error", "drop" or "unlabelled".
+        sentinels: {standard name: values that mean missing}.
+        info: See `astrojax.data.describe`.
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample 8-bit images to, or None.
+        bad_pixels: "error" or "mask".
+        split: See `astrojax.data.split.apply`.
+
+    Raises:
+        UserError: See `astrojax.data.check`.
+    """
+    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
+
+    def open_one(one: str, _: str) -> Source:
+        file = validate.file(one)
+        arrays = _arrays(file, columns, class_names)
+        found = read(arrays.__getitem__, arrays, columns, where=file.name)
+        clean = standardise(found, sentinels=sentinels, where=file.name)
+        names, kept = None, None
+        if "label" in clean:
+            own = tuple(map(str, arrays[class_names])) if class_names else None
+            clean["label"], names, kept = encode_labels(
+                clean["label"], names=own, classes=classes, others=others, where=file.name
+            )
+        elif classes is not None:
+            raise UserError("data.classes is set, but data.columns names no label")
+        stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
+        source = images.open_source(
+            stamps, clean, info=info, where=file.name, classes=names, crop=crop, resize=resize,
+            bad_pixels=bad_pixels,
+        )  # fmt: skip
+        return source if kept is None or len(kept) == len(source) else Subset(source, kept)
+
+    return images.split_paths(open_one, path, split)
+
+
+def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
+    """The arrays that are needed: an archive unpacks an array at every access."""
+    try:
+        archive = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is not a readable NPZ archive ({error})") from None
+    wanted = {columns.get("image", "image"), class_names}
+    for name in columns.values():
+        wanted.update((name,) if isinstance(name, str) or name is None else name)
+    if columns.get("image") == "blob":
+        wanted.add("offsets")
+    with archive:
+        return {
+            n: archive[validate.key(n, archive.files, file.name)] for n in wanted if n is not None
+        }
+
+
+def _stamps(
+    file: Path, arrays: dict[str, np.ndarray], columns: dict, layout: str, bands: int
+) -> images.Images:
+    name = columns.get("image", "image")
+    if name == "blob":
+        return EncodedImages(arrays["blob"], arrays["offsets"], bands, file.name)
+    stamps = arrays[name]
+    if stamps.ndim == 3 and bands == 1:
+        return ArrayImages(stamps[..., None], file.name)
+    if stamps.ndim != 4:
+        raise UserError(f"{file.name}: {name} has shape {stamps.shape}, not 4 axes")
+    return ArrayImages(stamps.transpose(0, 2, 3, 1) if layout == "nchw" else stamps, file.name)
+
+
+class EncodedImages:
+    """JPEG or PNG files laid end to end."""
+
+    def __init__(
+        self, blob: UInt8[np.ndarray, " bytes"], offsets: Int[np.ndarray, " m"],
+        bands: int, file: str,
+    ):  # fmt: skip
+        self.blob, self.offsets, self.bands, self.file = blob, offsets, bands, file
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        data = self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
+        return images.decode(data, bands=self.bands, where=self.where(index))
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+        return f"{self.file}, image {index}"
+
+
+class ArrayImages:
+    """Stamps in an array in memory."""
+
+    def __init__(self, stamps: Shaped[np.ndarray, "n h w c"], file: str):
+        self.stamps, self.file = stamps, file
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        return self.stamps[index]
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+        return f"{self.file}, image {index}"

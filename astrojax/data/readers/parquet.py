@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parquet shards with one row per object: images flattened to lists, or encoded, and columns.
+
+Shards are memory-mapped and read one row group at a time; the newest stay in memory, up to half a
+gigabyte. Rows drawn at random from larger files cost a whole row group each (measured: 60 stamps a
+second instead of thousands), so convert those with `astrojax.data.tfds`.
+
+Hugging Face `datasets` on local Parquet are read as they are, without that library: a folder as the
+hub has it, images as {bytes, path} records or nested arrays, class names from the schema.
+"""
+
+import glob
+import json
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from astrojax.data import images, validate
+from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.source import Source
+from astrojax.data.split import NAMES
+from astrojax.errors import UserError
+
+CACHE_BYTES = 512 << 20  # row groups kept in memory, per process
+
+
+def load(
+    *,
+    path: str | dict,
+    columns: dict,
+    shape: tuple | None,
+    layout: str,
+    label_thinning: int | None,
+    classes: tuple | None,
+    sentinels: dict,
+    info: dict,
+    crop: int | None,
+    resize: int | None,
+    bad_pixels: str,
+    split: dict | None,
+) -> dict[str, Source]:
+    """Opens Parquet shards.
+
+    Args:
+        path: A file or glob to divide, {"train": ..., "validation": ..., "test": ...}, or a folder
+            whose files, or those in its `data`, are named as on the hub: train-00000-of-00002.
+        columns: {standard name: column}; "image" is needed. See `astrojax.data.columns`.
+        shape: Shape of a flattened or nested image, in the order of `layout`; None for encoded
+            images.
+        layout: "nchw" or "nhwc".
+        label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
+            None for all labels.
+        classes: Names of the integer labels; None for those in the schema that Hugging Face writes,
+            if there are any.
+        sentinels: {standard name: values that mean missing}.
+        info: See `astrojax.data.describe`.
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample 8-bit images to, or None.
+        bad_pixels: "error" or "mask".
+        split: See `astrojax.data.split.apply`.
+
+    Raises:
+        UserError: See `astrojax.data.check`.
+    """
+    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
+
+    def open_one(one: str, name: str) -> images.StoredSource:
+        files = _shards(one)
+        where = files[0].name if len(files) == 1 else f"{len(files)} shards of {one}"
+        names = images.with_thinning(columns, label_thinning, name)
+        available = _available(files)
+        image = validate.key(names.get("image", "image"), available, where)
+        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())))
+        found = read(lambda n: _column(files, n), available, names, where=where)
+        clean = standardise(
+            found, sentinels=sentinels, where=where, extinction=info.get("extinction")
+        )
+        named = class_names(files[0], names.get("label")) if classes is None else classes
+        if named is not None and "label" in clean:
+            clean["label"], _, _ = encode_labels(
+                clean["label"], names=named, classes=None, others="error", where=where
+            )
+        return images.open_source(
+            stamps, clean, info=info, where=where, classes=named, crop=crop, resize=resize,
+            bad_pixels=bad_pixels,
+        )  # fmt: skip
+
+    paths = hub_splits(path) if isinstance(path, str) and os.path.isdir(path) else path
+    return images.thin_training(images.split_paths(open_one, paths, split))
+
+
+def hub_splits(folder: str) -> dict[str, str]:
+    """{split: glob of its shards} of a folder in the layout of the Hugging Face hub.
+
+    Raises:
+        UserError: No file in it is named after a split.
+    """
+    patterns = (
+        {name: os.path.join(folder, *inner, f"{name}-*.parquet") for name in NAMES}
+        for inner in ((), ("data",))
+    )
+    for pattern in patterns:
+        found = {name: text for name, text in pattern.items() if glob.glob(text)}
+        if found:
+            return found
+    raise UserError(
+        f"folder {folder!r} has no train-*.parquet, validation-*.parquet or test-*.parquet: name "
+        "the files with a glob, or each split with its own"
+    )
+
+
+def class_names(file: Path, column: str | None) -> tuple[str, ...] | None:
+    """Names of the classes in the schema's Hugging Face metadata, or None if it has none."""
+    import pyarrow.parquet as pq
+
+    metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
+    features = json.loads(metadata).get("info", {}).get("features", {})
+    feature = features.get(column)
+    labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    return tuple(feature["names"]) if labelled else None
+
+
+def _shards(path: str) -> list[Path]:
+    found = sorted(glob.glob(os.path.expanduser(path)))
+    return [Path(f) for f in found] if found else [validate.file(path)]
+
+
+def _available(files: list[Path]) -> list[str]:
+    import pyarrow.lib
+    import pyarrow.parquet as pq
+
+    names = None
+    for file in files:
+        try:
+            there = pq.read_schema(file).names
+        except (OSError, pyarrow.lib.ArrowInvalid) as error:
+            raise UserError(f"{file} is not a readable Parquet file ({error})") from None
+        if names is not None and there != names:
+            raise UserError(f"{file.name} has other columns than {files[0].name}")
+        names = there
+    return names or []
+
+
+def _column(files: list[Path], name: str) -> np.ndarray:
+    import pyarrow.parquet as pq
+
+    parts = []
+    for file in files:
+        values = pq.read_table(file, columns=[name], memory_map=True).column(0)
+        whole = values.to_numpy()
+        parts.append(np.stack(whole) if whole.dtype == object and values.type.num_fields else whole)
+    return np.concatenate(parts)
+
+
+class ParquetImages:
+    """The image column of some shards, read by row group."""
+
+    def __init__(self, files: list[Path], name: str, shape: tuple | None, layout: str, bands: int):
+        import pyarrow.parquet as pq
+
+        self.files, self.name, self.shape, self.layout, self.bands = (
+            files, name, shape, layout, bands,
+        )  # fmt: skip
+        # Where each row group starts, over all shards, and which (shard, group) it is.
+        self.groups: list[tuple[int, int]] = []
+        sizes = [0]
+        for i, file in enumerate(files):
+            metadata = pq.read_metadata(file)
+            for group in range(metadata.num_row_groups):
+                self.groups.append((i, group))
+                sizes.append(metadata.row_group(group).num_rows)
+        self.starts = np.cumsum(sizes)
+        self._forget()
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        group = int(np.searchsorted(self.starts, index, side="right")) - 1
+        value = self._group(group)[index - int(self.starts[group])]
+        if value.as_py() is None:
+            raise UserError(f"{self.where(index)} has no image")
+        if self.shape is None:
+            encoded = value.as_py()
+            encoded = encoded["bytes"] if isinstance(encoded, dict) else encoded
+            return images.decode(encoded, bands=self.bands, where=self.where(index))
+        return self._reshape(_flat(value), index)
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+        return f"{self.files[0].parent.name}, Parquet row {index}"
+
+    def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
+        if flat.size != np.prod(self.shape):
+            raise UserError(
+                f"{self.where(index)}: {flat.size} pixels, but data.shape is {self.shape}"
+            )
+        image = flat.reshape(self.shape)
+        return image.transpose(1, 2, 0) if self.layout == "nchw" else image
+
+    def _group(self, group: int) -> Any:
+        import pyarrow.parquet as pq
+
+        with self._lock:
+            if group not in self._cache:
+                shard, inner = self.groups[group]
+                file = pq.ParquetFile(self.files[shard], memory_map=True)
+                table = file.read_row_group(inner, columns=[self.name])
+                self._cache[group] = table.column(0).combine_chunks()
+                while len(self._cache) > 1 and self._bytes() > CACHE_BYTES:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(group)
+            return self._cache[group]
+
+    def _bytes(self) -> int:
+        return sum(group.nbytes for group in self._cache.values())
+
+    def _forget(self) -> None:
+        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_cache", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+
+def _flat(value: Any) -> np.ndarray:
+    """The numbers of a list, however deeply nested, without a Python object for each."""
+    values = value.values
+    while hasattr(values, "flatten") and values.type.num_fields:
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False)

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow Datasets on disk, without TensorFlow: any source converted once, read at full speed.
+
+    python -m astrojax.data.tfds --config experiments/pita.py --out ~/data --dataset candels
+
+writes `~/data/candels/1.0.0`: ArrayRecord shards, `astrojax.json` (what the pixels are) and one
+`columns_<split>.npz` per split, from which columns are read without touching the images. The same
+module reads cifar10, cifar100 and imagenet2012 as `tfds build` prepares them, which needs
+TensorFlow once.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from astrojax.data import images, validate
+from astrojax.data.info import DataInfo
+from astrojax.data.source import Source, Subset
+from astrojax.errors import UserError
+
+VERSION = "1.0.0"
+STANDARD = ("cifar10", "cifar100", "imagenet2012")
+
+
+def load(
+    *, directory: str, dataset: str, splits: dict, crop: int | None, resize: int | None
+) -> dict[str, Source]:
+    """Opens a converted data set, or one that `tfds build` prepared.
+
+    Args:
+        directory: The TFDS data directory.
+        dataset: Name in that directory.
+        splits: {"train": a split of the data set, ...}, also a part such as "train[:90%]".
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample 8-bit images to, or None.
+
+    Raises:
+        UserError: The data set is not there (the message has the command that makes it), or it
+            has no such split.
+    """
+    import tensorflow_datasets as tfds
+
+    path = _prepared(Path(directory).expanduser(), dataset)
+    builder = tfds.builder_from_directory(path)
+    sources: dict[str, Source] = {}
+    for name, spec in splits.items():
+        if spec is None:
+            continue
+        base = spec.split("[")[0]
+        validate.key(base, builder.info.splits, dataset)
+        stamps = TfdsImages(path, base)
+        opened = _standard if dataset in STANDARD else _converted
+        whole = opened(builder, path, base, stamps, crop, resize)
+        sources[validate.choice(name, ("train", "validation", "test"), "data.splits")] = (
+            whole if spec == base else Subset(whole, _part(builder, spec))
+        )
+    return sources
+
+
+def convert(
+    sources: Mapping[str, Source], directory: str | Path, name: str, *, shard_mib: int = 256
+) -> Path:
+    """Writes sources as one TFDS data set, each example once and in order.
+
+    Args:
+        sources: {split: source}; all splits have the same columns.
+        directory: The TFDS data directory.
+        name: Name of the data set: lower case letters, digits and underscores.
+        shard_mib: Approximate size of a shard.
+
+    Returns:
+        The folder of the data set.
+
+    Raises:
+        UserError: It exists already, or the name is none that TFDS takes.
+    """
+    if not name.isidentifier() or name != name.lower():
+        raise UserError(f"{name!r} is no TFDS name: use lower case letters, digits and underscores")
+    directory = Path(directory).expanduser()
+    target = directory / name / VERSION
+    if target.exists():
+        raise UserError(f"{target} exists already: remove it, or choose another --dataset")
+    path = _build(sources, directory, name, shard_mib)
+    for split, source in sources.items():
+        columns = {n: np.asarray(source.column(n)) for n in source[0] if n != "image"}
+        np.savez(path / f"columns_{split}.npz", **columns)
+    info = next(iter(sources.values())).info.to_json()
+    # Last, so that its presence says that the conversion is complete.
+    (path / "astrojax.json").write_text(json.dumps(info, indent=2))
+    return path
+
+
+def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_mib: int) -> Path:
+    import tempfile
+
+    import tensorflow_datasets as tfds
+
+    some = next(iter(sources.values()))[0]
+    features = {key: _feature(key, np.asarray(value)) for key, value in some.items()}
+
+    class Converted(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """Writes the sources."""
+
+        name = dataset
+        VERSION = tfds.core.Version(VERSION)
+
+        def _info(self) -> tfds.core.DatasetInfo:
+            described = tfds.features.FeaturesDict(features)
+            # TFDS would shuffle by key; a source's order is kept, so that columns match.
+            return tfds.core.DatasetInfo(builder=self, features=described, disable_shuffling=True)
+
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+            return {key: self._generate_examples(key) for key in sources}
+
+        def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+            for index in range(len(sources[split])):
+                yield index, _plain(sources[split][index], some)
+
+    builder = Converted(data_dir=str(directory), file_format="array_record")
+    size = tfds.download.DownloadConfig(max_shard_size=shard_mib << 20)
+    with tempfile.TemporaryDirectory() as scratch:  # else a folder "downloads" is left behind
+        builder.download_and_prepare(download_dir=scratch, download_config=size)
+    return Path(builder.data_path)
+
+
+def _feature(name: str, value: np.ndarray) -> Any:
+    import tensorflow_datasets as tfds
+
+    if value.dtype.kind in "US":
+        return tfds.features.Text()
+    dtype = value.dtype.type
+    if not value.ndim:
+        return tfds.features.Scalar(dtype)
+    # The default encoding of a tensor is a list of floats, ten times slower to write and read.
+    encoding = tfds.features.Encoding.BYTES if value.ndim > 1 else tfds.features.Encoding.NONE
+    return tfds.features.Tensor(shape=value.shape, dtype=dtype, encoding=encoding)
+
+
+def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
+    """An example as TFDS takes it: text as str, everything else in the dtype declared."""
+    if set(example) != set(like):
+        raise UserError(f"splits differ in columns: {sorted(set(example) ^ set(like))}")
+    return {
+        key: str(v) if isinstance(v, str) else np.asarray(v, np.asarray(like[key]).dtype)
+        for key, v in example.items()
+    }
+
+
+def _prepared(directory: Path, dataset: str) -> Path:
+    """The newest version of a data set in a TFDS directory."""
+    versions = sorted((directory / dataset).glob("**/dataset_info.json"))
+    if versions:
+        return versions[-1].parent
+    if dataset in STANDARD:
+        raise UserError(
+            f"{dataset} is not prepared in {directory}: where TensorFlow is installed, run `tfds "
+            f"build {dataset} --data_dir {directory} --file_format array_record`"
+        )
+    there = [p.name for p in directory.iterdir()] if directory.is_dir() else []
+    raise UserError(
+        f"no data set {dataset!r} in {directory} (there is: {', '.join(there) or 'nothing'}); make "
+        f"it with `python -m astrojax.data.tfds --config ... --out {directory} --dataset {dataset}`"
+    )
+
+
+def _converted(
+    builder: Any, path: Path, split: str, stamps: "TfdsImages", crop: int | None, resize: int | None
+) -> images.StoredSource:
+    if not (path / "astrojax.json").exists():
+        raise UserError(f"{path} was not converted completely: remove it and convert again")
+    info = DataInfo.from_json(json.loads((path / "astrojax.json").read_text()))
+    with np.load(path / f"columns_{split}.npz") as file:
+        columns = {name: file[name] for name in file.files}
+    return images.reopen(stamps, columns, info, crop=crop, resize=resize)
+
+
+def _standard(
+    builder: Any, path: Path, split: str, stamps: "TfdsImages", crop: int | None, resize: int | None
+) -> images.StoredSource:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    rows = builder.as_data_source(split, decoders=encoded)
+    name = "id" if "id" in features else "file_name"
+    examples = [rows[i] for i in range(len(rows))]
+    ids = np.array([e[name].decode() for e in examples])
+    columns = {"id": ids, "label": np.array([e["label"] for e in examples], np.int64)}
+    info = {"bands": ("red", "green", "blue"), "pixel_scale": None, "unit": "display"}
+    info |= {"zero_point": None, "noise": None, "extinction": None}
+    return images.open_source(
+        stamps, columns, info=info, where=str(path), classes=features["label"].names, crop=crop,
+        resize=resize,
+    )  # fmt: skip
+
+
+def _part(builder: Any, spec: str) -> np.ndarray:
+    """Positions that a TFDS split such as "train[:90%]" takes of its whole."""
+    import tensorflow_datasets as tfds
+
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(spec).to_absolute(builder.info.splits)
+    except (ValueError, AssertionError) as error:
+        raise UserError(f"config key 'data.splits': {spec!r} is no TFDS split ({error})") from None
+    size = builder.info.splits[parts[0].splitname].num_examples
+    return np.concatenate([np.arange(size)[p.from_ : p.to] for p in parts])
+
+
+class TfdsImages:
+    """The images of one split, read by position; opened once per process."""
+
+    def __init__(self, path: Path, split: str):
+        import tensorflow_datasets as tfds
+
+        self.path, self.split = path, split
+        self.data = tfds.builder_from_directory(path).as_data_source(split)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        return self.data[index]["image"]
+
+    def where(self, index: int) -> str:
+        """What to call this stamp in a message."""
+        return f"{self.path.parent.name}, {self.split} example {index}"
+
+
+def cli() -> None:
+    """The command line: the experiment's flags, as `astrojax.main` takes them, and where to."""
+    from absl import app, flags
+    from ml_collections import config_flags
+
+    config = config_flags.DEFINE_config_file(
+        "config", None, "An experiment, optionally with a variant: experiments/pita.py:paper"
+    )
+    out = flags.DEFINE_string("out", None, "TFDS data directory to write to", required=True)
+    dataset = flags.DEFINE_string("dataset", None, "Name of the data set in it", required=True)
+
+    def main(_: list[str]) -> None:
+        if config.value is None:
+            raise UserError("say whose data to convert, e.g. --config experiments/pita.py")
+        from astrojax.data import split
+        from astrojax.data.open import open_sources
+
+        sources = open_sources(config.value["data"])
+        path = convert(sources, out.value, dataset.value)
+        for name, source in sources.items():
+            print(f"{name}: {len(source)} examples")
+        print(
+            f"split {split.split_hash(sources)} written to {path}; read it with the config section"
+        )
+        parts = ", ".join(f"{name!r}: {name!r}" for name in sources)
+        print(
+            f"data = {{'name': 'tfds', 'directory': {out.value!r}, 'dataset': {dataset.value!r}, "
+            f"'splits': {{{parts}}}, 'crop': None, 'resize': None}}"
+        )
+
+    try:
+        app.run(main)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    # TFDS wants its builders in an importable module, which `__main__` is not.
+    from astrojax.data.readers.tfds import cli as importable
+
+    importable()

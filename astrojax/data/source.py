@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources of examples: the protocol, arrays in memory, and views of other sources."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from astrojax.data.info import DataInfo
+from astrojax.errors import UserError
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A random-access set of examples."""
+
+    info: DataInfo
+
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One example: `image` [h w c] and scalars or short vectors."""
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry other than the image, [n ...].
+
+        Raises:
+            KeyError: There is no such entry.
+        """
+
+
+class ArraySource:
+    """A source held in memory: arrays that run parallel, one of them `image` [n h w c]."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], info: DataInfo):
+        sizes = {name: len(values) for name, values in columns.items()}
+        if len(set(sizes.values())) != 1:
+            raise UserError(f"arrays of one data set differ in length: {sizes}")
+        self.columns = dict(columns)
+        self.info = info
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: values[index] for name, values in self.columns.items()}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.columns[name]
+
+
+class Subset:
+    """The examples of a source at the given positions, in the given order."""
+
+    def __init__(self, source: Source, positions: np.ndarray):
+        self.source, self.positions, self.info = source, np.asarray(positions), source.info
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.source[int(self.positions[index])]
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.source.column(name)[self.positions]
+
+
+class WithColumns:
+    """A source with columns added or replaced."""
+
+    def __init__(self, source: Source, columns: Mapping[str, np.ndarray]):
+        self.source, self.info, self.columns = source, source.info, dict(columns)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.source[index], **{n: v[index] for n, v in self.columns.items()}}
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        return self.columns[name] if name in self.columns else self.source.column(name)
+
+
+def read_example(source: Source, index: int) -> dict[str, Any]:
+    """One example.
+
+    Raises:
+        UserError: It cannot be read; the message names it.
+    """
+    try:
+        return source[index]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a truncated record makes a reader raise
+        raise UserError(
+            f"example {index} of the data cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def has_column(source: Source, name: str) -> bool:
+    """Whether there is a column; no image is read for it, the first may be damaged."""
+    try:
+        source.column(name)
+    except KeyError:
+        return False
+    return True
+
+
+def cache_in_memory(source: Source) -> ArraySource:
+    """A source read once, by several threads, and kept in memory with its images.
+
+    Worth it where decoding or drawing an image takes longer than a step needs it for.
+    """
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda i: source[i]["image"], range(len(source))))
+    names = [name for name in source[0] if name != "image"]
+    columns = {name: np.asarray(source.column(name)) for name in names}
+    return ArraySource({"image": np.stack(images), **columns}, source.info)

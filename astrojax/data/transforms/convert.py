@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pixels brought to another unit of flux, so that a model meets images in the unit it knows."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from astrojax.data import validate
+from astrojax.data.source import Source
+from astrojax.data.units import UNITS
+from astrojax.errors import UserError
+
+_FLUXES = ("flux", "flux_error")  # catalogue columns in the pixels' unit
+
+
+class Converted:
+    """A source in another unit: x 10^(0.4 (zero point of the new - of the old)), in float32.
+
+    Fluxes, their errors and the noise in `info` are converted with the pixels.
+
+    Args:
+        source: Images whose zero point is known: nanomaggies, microjansky, or counts, electrons
+            and electrons/s that state it.
+        unit: "microjansky" or "nanomaggies".
+
+    Raises:
+        UserError: Another unit, or images without a zero point.
+    """
+
+    def __init__(self, source: Source, unit: str):
+        known = tuple(name for name, zero_point in UNITS.items() if zero_point is not None)
+        validate.choice(unit, known, "data.convert")
+        old = source.info
+        if old.zero_point is None:
+            raise UserError(
+                f"pixels in {old.unit} have no zero point, so they cannot become {unit}: "
+                "leave config key 'data.convert' out"
+            )
+        self.source, self.factor = source, np.float32(10 ** (0.4 * (UNITS[unit] - old.zero_point)))
+        noise = None if old.noise is None else tuple(float(self.factor * n) for n in old.noise)
+        self.info = dataclasses.replace(old, unit=unit, zero_point=UNITS[unit], noise=noise)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = dict(self.source[index])
+        for name in ("image", *_FLUXES):
+            if name in example:
+                example[name] = np.asarray(example[name], np.float32) * self.factor
+        return example
+
+    def column(self, name: str) -> np.ndarray:
+        """All values of one entry, [n ...]."""
+        values = self.source.column(name)
+        return np.asarray(values, np.float32) * self.factor if name in _FLUXES else values

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every evaluation task asks of a table: named scalars, labels, and the stamps behind rows.
+
+A table (`embed.Table`) has `id` [n], `embedding` [n d], and the dicts `predictions` and `columns`
+of arrays [n ...]. Vectors over the bands become one named scalar per band, and magnitudes also
+give colors, so that a config can name any of them: `magnitude_F160W`, `color_F125W_F160W`,
+`redshift`, `predicted_redshift`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from astrojax.data.info import DataInfo
+from astrojax.data.source import Source
+from astrojax.errors import UserError
+
+NAMES = {
+    "redshift": "redshift $z$",
+    "size": "half-light radius (arcsec)",
+    "ebv": "$E(B-V)$ (mag)",
+    "ra": "right ascension (deg)",
+    "dec": "declination (deg)",
+    "theta_e": "Einstein radius (arcsec)",
+}
+
+
+def require(tables: Mapping[str, Any], task: str, *splits: str) -> list[Any]:
+    """The tables of the named splits.
+
+    Raises:
+        UserError: A split is absent.
+    """
+    missing = [s for s in splits if s not in tables]
+    if missing:
+        raise UserError(
+            f"evaluation '{task}' needs the splits {', '.join(splits)} and the data set has no "
+            f"{' and no '.join(missing)}: set the split fractions of the data, or leave it out"
+        )
+    return [tables[s] for s in splits]
+
+
+def flatten(
+    values: Mapping[str, Shaped[np.ndarray, "n ..."]], bands: Sequence[str]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Named scalars of numeric entries [n] and [n c]; other entries are left out.
+
+    A vector as long as `bands` gives `<name>_<band>`, any other `<name>_<index>`.
+    """
+    found = {}
+    for name, value in values.items():
+        value = np.asarray(value)
+        if value.dtype.kind not in "biuf":
+            continue
+        if value.ndim == 1:
+            found[name] = value.astype(np.float64)
+        elif value.ndim == 2:
+            tags = bands if value.shape[1] == len(bands) else range(value.shape[1])
+            found |= {f"{name}_{t}": value[:, i].astype(np.float64) for i, t in enumerate(tags)}
+    return found
+
+
+def scalars(table: Any, info: DataInfo) -> dict[str, Float[np.ndarray, " n"]]:
+    """Every scalar that a task can plot, bin by or predict; unknown values are NaN.
+
+    Adds to the table's columns: magnitudes from `flux` where the zero point is known and there is
+    no `magnitude`, colors (mag) of neighbouring bands, and predictions as `predicted_<name>`.
+    """
+    columns = dict(table.columns)
+    if "flux" in columns and "magnitude" not in columns and info.zero_point is not None:
+        flux = np.asarray(columns["flux"], np.float64)
+        flux = np.where(flux > 0, flux, np.nan)
+        columns["magnitude"] = info.zero_point - 2.5 * np.log10(flux)
+    bands = info.catalogue_bands or info.bands
+    found = flatten(columns, bands)
+    for blue, red in zip(bands[:-1], bands[1:], strict=True):
+        if f"magnitude_{blue}" in found and f"magnitude_{red}" in found:
+            found[f"color_{blue}_{red}"] = found[f"magnitude_{blue}"] - found[f"magnitude_{red}"]
+    predicted = flatten(table.predictions, bands)
+    return found | {f"predicted_{name}": value for name, value in predicted.items()}
+
+
+def pick(
+    table: Any, info: DataInfo, names: Sequence[str], path: str
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """The named scalars; the name of a vector column stands for all its components.
+
+    Raises:
+        UserError: A name is not there; the message lists those that are. `path` is the config key.
+    """
+    found, chosen = scalars(table, info), {}
+    for name in names:
+        parts = [name] if name in found else list(_parts(table, info, name))
+        if not parts:
+            raise UserError(
+                f"config key '{path}' names {name!r}, which this data set has not; "
+                f"it has: {', '.join(sorted(found)) or 'no columns'}"
+            )
+        chosen |= {part: found[part] for part in parts}
+    return chosen
+
+
+def _parts(table: Any, info: DataInfo, name: str) -> dict[str, np.ndarray]:
+    bands = info.catalogue_bands or info.bands
+    return flatten({name: table.columns[name]}, bands) if name in table.columns else {}
+
+
+def labels(table: Any) -> Int[np.ndarray, " n"] | None:
+    """Integer labels with -1 for none, or None where no object has one."""
+    if "label" not in table.columns:
+        return None
+    label = np.asarray(table.columns["label"]).astype(np.int64)
+    return label if (label >= 0).any() else None
+
+
+def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]:
+    """Names of the classes 0 ... max, their numbers where the data set has no names.
+
+    Raises:
+        UserError: A label lies outside the class list.
+    """
+    highest = int(label.max(initial=0))
+    if info.classes is None:
+        return tuple(str(i) for i in range(highest + 1))
+    if highest >= len(info.classes):
+        raise UserError(
+            f"label {highest} lies outside the {len(info.classes)} classes "
+            f"({', '.join(info.classes)}): mend the labels or the class list"
+        )
+    return tuple(info.classes)
+
+
+def describe(name: str) -> str:
+    """An axis label with its unit for a scalar of `scalars`."""
+    if name.startswith("predicted_"):
+        return f"predicted {describe(name.removeprefix('predicted_'))}"
+    for kind, unit in (("magnitude", " (mag)"), ("flux", "")):
+        if name.startswith(f"{kind}_error_"):
+            return f"error of {name.removeprefix(f'{kind}_error_')} {kind}{unit}"
+    if name.startswith("magnitude_"):
+        return f"{name.removeprefix('magnitude_')} (AB mag)"
+    if name.startswith("color_"):
+        return f"{' − '.join(name.removeprefix('color_').split('_'))} (mag)"
+    if name.startswith("flux_"):
+        return f"{name.removeprefix('flux_')} flux"
+    return NAMES.get(name.lower(), name.replace("_", " "))
+
+
+def stamps(table: Any, source: Source, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k h w c"]:
+    """The images behind rows of a table, found in the source by object id.
+
+    Raises:
+        UserError: The source has no such object.
+    """
+    try:
+        ids = np.asarray(source.column("id"))
+    except KeyError:
+        ids = np.arange(len(source))
+    place = {key: i for i, key in enumerate(ids.tolist())}
+    wanted = np.asarray(table.id)[rows].tolist()
+    absent = [key for key in wanted if key not in place]
+    if absent:
+        raise UserError(
+            f"object {absent[0]!r} of the table is not in the data set: the table was made from "
+            "other data; embed again"
+        )
+    images = [np.asarray(source[place[key]]["image"]) for key in wanted]
+    # 8-bit composites keep their range, which the display needs to know.
+    scale = 255.0 if images and images[0].dtype == np.uint8 else 1.0
+    return np.stack(images).astype(np.float32) / scale

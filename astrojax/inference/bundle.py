@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model bundle: a folder that holds all a trained model needs, and what its images have to be.
+
+    astrojax.export("runs/pita", "pita-candels")
+    model = astrojax.load("pita-candels")
+    model.embed(images)                                # [n h w c] in the card's bands and unit
+
+The folder has `model.safetensors`, `config.json`, `card.json` and `reference.safetensors`; no
+pickle, and no training config is needed to load it. The card says which bands in which order,
+unit and zero point, pixel scale, dereddening, crop and stretch the network was trained on; images
+that do not match it are refused where the mismatch is certain, and warned of where it is likely.
+The reference is a sample of embedded training images: what lies farther from it than all but one
+in a hundred validation images is outside of what the model was trained on.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Bool, Float, Num
+
+import astrojax
+from astrojax import distributed, files
+from astrojax.config import plain
+from astrojax.data.info import DataInfo
+from astrojax.data.source import ArraySource, Source, Subset
+from astrojax.data.validate import same_data
+from astrojax.errors import UserError
+from astrojax.evaluate.anomaly import knn_distance
+from astrojax.inference.embedder import Embedder, embed
+from astrojax.inference.evaluation import restore
+from astrojax.inference.table import Table
+from astrojax.methods import Method, build
+from astrojax.training import checkpoint
+from astrojax.training.run import Run
+
+FILES = ("model.safetensors", "config.json", "card.json")
+_REFERENCE = "reference.safetensors"
+_SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
+_FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
+_TRAINING, _VALIDATION = 4096, 2048  # images of the reference, and of those that set its threshold
+_NEIGHBOURS, _PERCENTILE = 10, 99.0
+
+
+def export(workdir: str | Path, folder: str | Path) -> Path:
+    """Writes the bundle of a run's best or newest checkpoint.
+
+    Args:
+        workdir: The run.
+        folder: Where the bundle goes; it must not exist yet.
+
+    Raises:
+        UserError: There is no trained run, or the folder exists or cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    workdir, folder = Path(workdir), Path(folder)
+    config = checkpoint.read_config(workdir)
+    if folder.exists():
+        raise UserError(f"{folder} exists already; give another folder, or remove it")
+    checkpoint.newest(workdir)
+    # One device is enough, and the run's batch need not fit those that are here.
+    job = Run(config | {"fsdp": 1}, devices=jax.local_devices()[:1])
+    method = job.method_at(restore(job, workdir))
+    card = card_of(job.sources["train"], config, method)
+    card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
+    reference, card["outside"] = _reference(job, method)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        save_file(_arrays(method), temporary / "model.safetensors")
+        save_file({"embedding": reference}, temporary / _REFERENCE)
+        files.write_json(temporary / "config.json", {"method": config["method"]})
+        files.write_json(temporary / "card.json", card)
+        os.replace(temporary, folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write the bundle {folder}: {error}") from error
+    return folder
+
+
+def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
+    """The preprocessing card of a training set: a JSON object."""
+    rows = np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int)
+    pixels = np.stack([source[int(i)]["image"] for i in rows]).astype(np.float64)
+    text = json.dumps(config, sort_keys=True)
+    return {
+        "data": source.info.to_json(),
+        "dereddened": bool(config["data"].get("deredden", False)),
+        # What a network sees of images that it resamples first is not a number of pixels.
+        "crop": None if getattr(method, "resize", None) else getattr(method, "crop", None),
+        "stretch": config["method"].get("stretch"),
+        "pixel_spread": [float(s) for s in _spread(pixels)],
+        "trained_on": f"{len(source)} images of data.name={config['data']['name']!r}",
+        "config_hash": hashlib.sha256(text.encode()).hexdigest()[:12],
+    }
+
+
+def _spread(images: np.ndarray) -> np.ndarray:
+    """Typical standard deviation of a stamp's pixels, by band; a few bright stars do not count."""
+    return np.median(images.std(axis=(1, 2)), axis=0)
+
+
+def checkpoint_name(workdir: str | Path) -> str:
+    """The checkpoint that a bundle is made of, e.g. "best/1200"."""
+    return "/".join(checkpoint.newest(Path(workdir)).parts[-2:])
+
+
+def _reference(job: Run, method: Method) -> tuple[np.ndarray, dict[str, float]]:
+    """Embeddings of training images, and the distance beyond which an image is unlike them."""
+    train, validation = job.sources["train"], job.sources.get("validation", ())
+    apply = Embedder(method, mesh=job.mesh, batch_size=256, predictions=False)
+
+    def embedded(source: Source, limit: int) -> np.ndarray:
+        rows = np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
+        batches = apply(Subset(source, rows), threads=job.keys.threads)
+        return np.concatenate([batch[""] for batch in batches]).astype(np.float32)
+
+    reference = embedded(train, _TRAINING)
+    if len(validation):
+        held_out = embedded(validation, _VALIDATION)
+    else:  # every fourth training image stands for images that were not trained on
+        held_out, reference = reference[::4], np.delete(reference, np.s_[::4], axis=0)
+    k = min(_NEIGHBOURS, len(reference))
+    threshold = np.percentile(knn_distance(reference, held_out, k=k), _PERCENTILE)
+    return reference, {"k": k, "percentile": _PERCENTILE, "threshold": float(threshold)}
+
+
+class Model:
+    """A trained method with its card.
+
+    Attributes:
+        method: The method; its `embed` and `predict` take raw images.
+        card: What the images have to be.
+        info: The card's data description.
+        reference: Embeddings of training images [m d]; None in a bundle of an older version.
+        hash: Twelve hex digits of the bundle's files.
+    """
+
+    def __init__(
+        self, method: Method, card: dict[str, Any], reference: np.ndarray | None, hash: str
+    ):
+        self.method, self.card, self.reference, self.hash = method, card, reference, hash
+        self.info = DataInfo.from_json(card["data"])
+
+    def embed(
+        self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """Representations of images.
+
+        Args:
+            images: In the card's bands, order, unit, pixel scale and dereddening.
+            info: What the images are, where it is known; it is compared with the card.
+
+        Raises:
+            UserError: The images cannot be what the card says.
+        """
+        return self.table(images, info=info).embedding
+
+    def predict(
+        self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None = None
+    ) -> dict[str, np.ndarray]:
+        """What the method's heads say of images; see `embed`."""
+        return self.table(images, info=info).predictions
+
+    def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
+        """Embeddings and predictions of images, after the checks against the card."""
+        self.check(images, info)
+        source = ArraySource({"image": images}, self.info)
+        mesh = distributed.make_mesh(fsdp=1)
+        return embed(self.method, source, batch_size=256, threads=0, mesh=mesh)
+
+    def distance(self, embedding: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Mean distance to the nearest embedded training images, in their standard deviations.
+
+        NaN for embeddings that are not finite.
+        """
+        found = np.full(len(embedding), np.nan)
+        finite = np.isfinite(embedding).all(axis=1)
+        if finite.any():
+            k = self.card["outside"]["k"]
+            found[finite] = knn_distance(self.reference, embedding[finite], k=k)
+        return found
+
+    def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Whether distances are beyond those of 99% of the validation images."""
+        return distance > self.card["outside"]["threshold"]
+
+    def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
+        """Refuses images that contradict the card, and warns of those that look like it.
+
+        Raises:
+            UserError: Another number of bands, stamps smaller than the crop, pixels that are not
+                finite, or an `info` that differs from the card's.
+        """
+        if info is not None:
+            same_data(self.info, info)
+        bands = len(self.info.bands)
+        if images.ndim != 4 or images.shape[-1] != bands:
+            raise UserError(
+                f"the images have shape {images.shape}; this model takes [n, h, w, {bands}] with "
+                f"the bands {', '.join(self.info.bands)}"
+            )
+        crop = self.card["crop"] or 0
+        if min(images.shape[1:3]) < crop:
+            raise UserError(
+                f"the images are {images.shape[1]} x {images.shape[2]} pixels; this model needs "
+                f"at least {crop} x {crop}"
+            )
+        if not np.isfinite(images).all():
+            raise UserError("the images have NaN or infinite pixels: mask or remove them first")
+        spread = _spread(images[:_SAMPLE].astype(np.float64))
+        for band, here, there in zip(
+            self.info.bands, spread, self.card["pixel_spread"], strict=True
+        ):
+            if there > 0 and not there / _FACTOR < here < there * _FACTOR:
+                warnings.warn(
+                    f"pixels of band {band} spread by {here:.3g}, {there:.3g} in training: is the "
+                    f"unit {self.info.unit}, and are the bands in the order "
+                    f"{', '.join(self.info.bands)}?",
+                    stacklevel=3,
+                )
+
+
+def load(folder: str | Path) -> Model:
+    """Opens a bundle.
+
+    Raises:
+        UserError: It is no bundle, or an array in it is missing, left over or of another shape.
+    """
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is no model bundle: it has no {name}")
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    section = checkpoint.read_config(folder)["method"]
+    method = build(plain(section), info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
+    saved = load_file(folder / "model.safetensors")
+    state = nnx.state(method)
+    for path, variable in nnx.to_flat_state(state):
+        name = "/".join(map(str, path))
+        if name not in saved or saved[name].shape != variable.shape:
+            found = saved[name].shape if name in saved else "absent"
+            raise UserError(f"{folder}: '{name}' is {found}, the config needs {variable.shape}")
+        variable.set_value(jnp.asarray(saved.pop(name)))
+    if saved:
+        raise UserError(f"{folder}: the config has no place for {', '.join(sorted(saved))}")
+    nnx.update(method, state)
+    reference, present = None, [folder / name for name in (*FILES, _REFERENCE)]
+    if present[-1].is_file():
+        reference = load_file(present[-1])["embedding"]
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in present if p.is_file()))
+    return Model(method, card, reference, digest.hexdigest()[:12])
+
+
+def _arrays(method: Method) -> dict[str, np.ndarray]:
+    return {
+        "/".join(map(str, path)): np.array(variable.get_value(), order="C")
+        for path, variable in nnx.to_flat_state(nnx.state(method))
+    }

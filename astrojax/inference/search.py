@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of embeddings read block by block: neighbours of objects, ids that are not there."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from astrojax.errors import UserError
+from astrojax.evaluate import knn
+from astrojax.inference.table import from_arrow
+
+_BLOCK = 16384
+
+
+class Rows:
+    """A Parquet or FITS table with the columns `id` and `embedding`, never whole in memory.
+
+    Args:
+        path: The table.
+
+    Raises:
+        UserError: There is no such table, or it has no embeddings.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser()
+        if not self.path.is_file():
+            raise UserError(f"there is no table {str(path)!r}")
+        if self.path.suffix not in (".parquet", ".fits"):
+            raise UserError(f"{path}: embeddings are searched in .parquet or .fits tables")
+        self.names = self._names()
+        for name in ("id", "embedding"):
+            if name not in self.names:
+                raise UserError(
+                    f"{path} has no column {name!r}: make it with python -m astrojax.embed, or "
+                    "with astrojax.predict --with-embedding"
+                )
+
+    def blocks(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
+        """The named columns of some thousand rows at a time, in order."""
+        if self.path.suffix == ".fits":
+            from astropy.io import fits
+
+            with fits.open(self.path, memmap=True) as opened:
+                data = opened[1].data
+                for start in range(0, len(data), _BLOCK):
+                    part = data[start : start + _BLOCK]
+                    yield tuple(_native(part[name]) for name in names)
+            return
+        import pyarrow.parquet as pq
+
+        # Row groups one by one: what iterates over batches reads ahead through the file.
+        with pq.ParquetFile(self.path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(names))
+                yield tuple(from_arrow(table[name]) for name in names)
+
+    def column(self, name: str) -> np.ndarray:
+        """A whole column [n]."""
+        return np.concatenate([block for (block,) in self.blocks(name)])
+
+    def take(self, rows: Int[np.ndarray, " k"]) -> dict[str, np.ndarray]:
+        """All columns but the embedding, at some rows and in their order."""
+        names = [name for name in self.names if name != "embedding"]
+        found: dict[str, list] = {name: [None] * len(rows) for name in names}
+        start = 0
+        for block in self.blocks(*names):
+            size = len(block[0])
+            for place in np.flatnonzero((rows >= start) & (rows < start + size)):
+                for name, values in zip(names, block, strict=True):
+                    found[name][place] = values[rows[place] - start]
+            start += size
+        return {name: np.array(values) for name, values in found.items()}
+
+    def _names(self) -> list[str]:
+        if self.path.suffix == ".fits":
+            from astropy.io import fits
+
+            with fits.open(self.path) as opened:
+                return list(opened[1].columns.names)
+        import pyarrow.parquet as pq
+
+        return pq.read_schema(self.path).names
+
+
+def find(rows: Rows, ids: Sequence[str]) -> Int[np.ndarray, " k"]:
+    """Row numbers of objects.
+
+    Raises:
+        UserError: An id is not in the table; near ones are named.
+    """
+    place, start = {}, 0
+    for (block,) in rows.blocks("id"):
+        names = block.astype(str)
+        for i in np.flatnonzero(np.isin(names, ids)):
+            place[str(names[i])] = start + int(i)
+        start += len(block)
+    for name in ids:
+        if name not in place:
+            there = rows.column("id").astype(str)
+            near = difflib.get_close_matches(name, there, n=3)
+            hint = f"near: {', '.join(near)}" if near else f"the first is {there[0]}"
+            raise UserError(f"{rows.path} has no object with id {name!r} ({hint})")
+    return np.array([place[name] for name in ids])
+
+
+def similar(
+    rows: Rows, queries: Int[np.ndarray, " q"], count: int
+) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    """The most similar other objects of each query, most similar first.
+
+    Args:
+        rows: The table; objects with an empty embedding are passed over.
+        queries: Row numbers.
+        count: Neighbours wanted; fewer are found in a small table.
+
+    Returns:
+        Row numbers, and cosine similarities.
+
+    Raises:
+        UserError: A query has no embedding.
+    """
+    asked, start = {}, 0
+    for (block,) in rows.blocks("embedding"):
+        for row in queries[(queries >= start) & (queries < start + len(block))]:
+            asked[int(row)] = block[row - start]
+        start += len(block)
+    vectors = np.stack([asked[int(row)] for row in queries]).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        empty = queries[~np.isfinite(vectors).all(axis=1)][0]
+        raise UserError(f"the object in row {empty} has no embedding: its image was flagged")
+    index = np.zeros((len(queries), 0), int)
+    cosine = np.zeros((len(queries), 0))
+    start = 0
+    for (block,) in rows.blocks("embedding"):
+        known = np.isfinite(block).all(axis=1)
+        # A row of zeros keeps the block's shape, which the search is compiled for.
+        near, likeness = knn.neighbours(
+            np.where(known[:, None], block, 0).astype(np.float32), vectors,
+            k=min(count + 1, len(block)),
+        )  # fmt: skip
+        likeness = np.where(known[near] & (near + start != queries[:, None]), likeness, -np.inf)
+        index = np.concatenate([index, near + start], axis=1)
+        cosine = np.concatenate([cosine, likeness], axis=1)
+        order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
+        index = np.take_along_axis(index, order, axis=1)
+        cosine = np.take_along_axis(cosine, order, axis=1)
+        start += len(block)
+    enough = int(np.isfinite(cosine).all(axis=0).sum())
+    return index[:, :enough], cosine[:, :enough]
+
+
+def _native(values: Any) -> np.ndarray:
+    """A FITS column in the machine's byte order; text without padding."""
+    values = np.asarray(values)
+    if values.dtype.kind in "SU":
+        return values.astype(str)
+    return values.astype(values.dtype.newbyteorder("="))

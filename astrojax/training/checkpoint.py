@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints by Orbax: save, restore, and the parts of one run that another run starts from."""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+import astrojax
+from astrojax import distributed, files
+from astrojax.config import call, plain
+from astrojax.errors import UserError
+from astrojax.nn.layers import NonTrainable
+
+
+class Checkpoints:
+    """The checkpoints of a run, `workdir/checkpoints/<step>`.
+
+    Orbax writes to a temporary folder and renames it, so a killed save leaves the previous
+    checkpoint as the newest. A checkpoint that cannot be read back is skipped with a warning.
+
+    Args:
+        folder: Where the checkpoints are.
+        keep: How many of the newest are kept.
+    """
+
+    def __init__(self, folder: Path, *, keep: int):
+        ocp = _orbax()
+        # Every device writes its part of a replicated array; of a small one that takes longer to
+        # compile than to write: 5 s for the first save of a small ViT on 8 devices.
+        ocp.type_handlers.register_type_handler(
+            jax.Array,
+            ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20),
+            override=True,
+        )
+        self._args = ocp.args
+        self.manager = ocp.CheckpointManager(
+            folder.absolute(),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, cleanup_tmp_directories=True, create=True
+            ),
+        )
+
+    def save(self, step: int, state: Any, extra: dict[str, Any]) -> None:
+        """Begins to write; the arrays are copied first, so training may go on at once."""
+        items = {"state": self._args.StandardSave(state), "extra": self._args.JsonSave(extra)}
+        with self._writing():
+            self.manager.save(step, args=self._args.Composite(**items), force=True)
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The newest readable checkpoint as (state, extra), or None if there is none.
+
+        Args:
+            like: The state's tree of `jax.ShapeDtypeStruct` with the wanted shardings.
+
+        Raises:
+            UserError: There are checkpoints, and none can be read.
+        """
+        steps = sorted(self.manager.all_steps(), reverse=True)
+        args = self._args.Composite(
+            state=self._args.StandardRestore(like), extra=self._args.JsonRestore()
+        )
+        failures = []
+        for step in steps:
+            damage = "another process cannot read it"
+            try:
+                found = self.manager.restore(step, args=args)
+            except Exception as error:  # whatever a damaged file makes Orbax raise
+                if distributed.lost_process(error):
+                    raise
+                found, damage = None, str(error).split("\n")[0][:120]
+            if distributed.all_processes(found is not None):
+                self._set_aside(failures)
+                return found["state"], found["extra"]
+            failures.append(step)
+            logging.warning(
+                "checkpoint %s/%d is damaged (%s); trying the one before it",
+                self.manager.directory, step, damage,
+            )  # fmt: skip
+        if steps:
+            raise UserError(
+                f"no checkpoint in {self.manager.directory} can be read for this model; "
+                "give another --workdir, or remove that folder to begin again"
+            )
+        return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        """Moves damaged checkpoints out of the way of the run's next save; deletes nothing."""
+        folder = Path(self.manager.directory)
+        for step in steps if distributed.is_main() else ():
+            os.rename(folder / str(step), folder.with_name(f"damaged_{folder.name}_{step}"))
+        if steps and distributed.all_processes(True):  # none reads the folder before it is in order
+            self.manager.reload()
+
+    def close(self) -> None:
+        """Waits until what was saved is on disk."""
+        with self._writing():
+            self.manager.wait_until_finished()
+            self.manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tells what a full or read-only disk makes Orbax (OSError) and TensorStore raise."""
+        folder = self.manager.directory
+        try:
+            with distributed.waiting(f"a checkpoint to be written to {folder}"):
+                yield
+        except (OSError, ValueError) as error:
+            if distributed.lost_process(error):
+                raise
+            why = getattr(error, "strerror", None) or str(error).split(": ")[-1].split(" [os")[0]
+            raise UserError(
+                f"cannot write a checkpoint to {folder}: {why}; make room there and give the same "
+                "command again, it goes on from the checkpoint before"
+            ) from error
+
+
+def _orbax() -> Any:
+    """Orbax, which takes a second to import, without its words on every save and read."""
+    import orbax.checkpoint
+
+    for narrator in ("absl", "asyncio"):
+        logging.getLogger(narrator).setLevel(logging.CRITICAL)
+    return orbax.checkpoint
+
+
+def write_config(workdir: Path, config: dict[str, Any]) -> None:
+    """Writes the resolved config of a run, with the version of astrojax that made it."""
+    files.write_json(workdir / "config.json", {"astrojax": astrojax.__version__, **config})
+
+
+def read_config(workdir: str | Path) -> dict[str, Any]:
+    """Returns the resolved config of a run.
+
+    Raises:
+        UserError: There is no run in this folder, or an older astrojax made it.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise UserError(f"{workdir} holds no run: it has no config.json")
+    config = plain(json.loads(path.read_text(encoding="utf-8")))
+    check_version(config.pop("astrojax", None), str(workdir))
+    return config
+
+
+def check_version(version: str | None, where: str) -> None:
+    """Raises `UserError` if a run or bundle was made before keys and columns got their names."""
+    if version is None:
+        raise UserError(
+            f"{where} was made by astrojax 0.1, whose names this version ({astrojax.__version__}) "
+            "does not know: read it with astrojax 0.1 (pip install 'astrojax<0.2'), or train again"
+        )
+
+
+def initialise(section: Mapping[str, Any], method: nnx.Module) -> None:
+    """Replaces parts of a method by trained ones, as the config's `init` says.
+
+    Args:
+        section: `name` is "run" (keys of `from_run`) or "torch" (keys of `from_torch`).
+        method: The method to change.
+
+    Raises:
+        UserError: Another name, a key that does not fit, or weights that do not.
+    """
+    kinds = {"run": from_run, "torch": from_torch}
+    if section.get("name") not in kinds:
+        raise UserError(
+            f"config key 'init.name' is {section.get('name')!r}; choose from {', '.join(kinds)}"
+        )
+    call(kinds[section["name"]], section, path="init", method=method)
+
+
+def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None) -> None:
+    """Replaces parts of a method by parts of another run's checkpoint.
+
+    Parameters and batch statistics are taken; optimizer state and everything else are not.
+
+    Args:
+        method: The method to change.
+        workdir: Folder of the run to take from.
+        parts: {part here: part there}, as paths of attributes: {"backbone": "encoder/backbone"};
+            places in a list are numbers: {"head/linears/0": "head/linears/0"}.
+        stem: "mean" gives a first convolution with other bands the mean over those of the run,
+            so that a grey image acts as its copies in all bands would; None forbids it.
+
+    Raises:
+        UserError: There is no such run or part, or a shape differs; the message names it.
+    """
+    if stem not in (None, "mean"):
+        raise UserError(f"config key 'init.stem' is {stem!r}; use 'mean' or None")
+    saved = restore_variables(workdir)
+    for here, there in parts.items():
+        module = _part(method, here, "init.parts")
+        names = {path: "/".join(map(str, (there, *path))) for path in _variables(module)}
+        for name in names.values():
+            if name not in saved:
+                raise UserError(f"the run in {workdir} has no '{name}' for {here!r} to start from")
+        values = {path: saved[name] for path, name in names.items()}
+        if stem is not None:
+            values = {k: _with_bands(values[k], v.shape) for k, v in _variables(module).items()}
+        _assign(module, values, there, workdir)
+
+
+def from_torch(*, method: nnx.Module, path: str, arch: str, part: str, stem: str | None) -> None:
+    """Gives a part of a method published weights, e.g. those of ImageNet.
+
+    Args:
+        method: The method to change.
+        path: A state dict as `.safetensors` or `.pth`, such as torchvision's VGG16.
+        arch: Whose names and layers it has, e.g. "torchvision/vgg16".
+        part: The part to fill, a backbone with the layers of `arch`; its classifier is left out.
+        stem: How a first convolution for other bands is made, as in `interop.torch.load`.
+
+    Raises:
+        UserError: The file does not fit `arch`, or `arch` not the part; the message names it.
+    """
+    from astrojax.interop import torch
+
+    module = _part(method, part, "init.part")
+    loaded = torch.load(
+        torch.read(path), arch=arch, bands=getattr(module, "bands", None), stem=stem,
+        classifier=False,
+    )  # fmt: skip
+    found = {k: np.asarray(v[...]) for k, v in _variables(loaded).items()}
+    missing = [k for k in _variables(module) if k not in found]
+    if missing or len(found) != len(_variables(module)):
+        raise UserError(
+            f"config key 'init.arch', {arch!r}, has other layers than {part!r} here "
+            f"({len(found)} against {len(_variables(module))} variables): set its sizes alike"
+        )
+    _assign(module, found, part, path)
+
+
+def _part(method: nnx.Module, path: str, key: str) -> nnx.Module:
+    module = method
+    for name in path.split("/"):
+        if name.isdigit() and int(name) < len(module):
+            module = module[int(name)]
+        elif hasattr(module, name):
+            module = getattr(module, name)
+        else:
+            raise UserError(f"config key '{key}' names {path!r}, which the method lacks")
+    return module
+
+
+def _variables(module: nnx.Module) -> dict[tuple, nnx.Variable]:
+    return dict(nnx.to_flat_state(nnx.state(module, nnx.Not(NonTrainable))))
+
+
+def _with_bands(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A convolution's kernel [h w c d] for another number of bands c; anything else unchanged."""
+    old = kernel.shape
+    if old == shape or len(old) != 4 or (*old[:2], old[3]) != (*shape[:2], *shape[3:]):
+        return kernel
+    return np.repeat(kernel.mean(2, keepdims=True), shape[2], 2) * (old[2] / shape[2])
+
+
+def _assign(module: nnx.Module, values: Mapping[tuple, Any], there: str, where: str) -> None:
+    """Sets every variable of a module, all of the right shape."""
+    state = nnx.state(module, nnx.Not(NonTrainable))
+    for path, variable in nnx.to_flat_state(state):
+        if values[path].shape != variable.shape:
+            name = "/".join(map(str, (there, *path)))
+            raise UserError(
+                f"'{name}' has shape {values[path].shape} in {where} and {variable.shape} "
+                "here: the two configs differ"
+            )
+        variable.set_value(jax.numpy.asarray(values[path], variable.dtype))
+    nnx.update(module, state)
+
+
+def restore_variables(workdir: str | Path) -> dict[str, np.ndarray]:
+    """All variables of the run's best or newest checkpoint, {"backbone/stem/kernel": array}."""
+    read_config(workdir)
+    ocp = _orbax()
+    folder = newest(Path(workdir)).absolute() / "state"
+    checkpointer = ocp.PyTreeCheckpointer()
+    saved = checkpointer.metadata(folder).item_metadata.tree
+    wanted = jax.tree.map(
+        lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype), {k: saved[k] for k in ("params", "rest")}
+    )
+    restore = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+    tree = checkpointer.restore(
+        folder,
+        args=ocp.args.PyTreeRestore(wanted, restore_args=restore, partial_restore=True),
+    )
+    variables = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        names = [str(entry.key) for entry in path][1:]
+        variables["/".join(names[:-1] if names[-1] == "value" else names)] = leaf
+    return variables
+
+
+def newest(workdir: Path) -> Path:
+    """The folder of the best checkpoint if validation chose one, else of the newest.
+
+    Raises:
+        UserError: There is none.
+    """
+    for kind in ("best", "checkpoints"):
+        steps = [p for p in (workdir / kind).glob("*") if p.name.isdigit()]
+        if steps:
+            return max(steps, key=lambda p: int(p.name))
+    raise UserError(f"{workdir} has no checkpoint yet: train it first")
+
+
+def save_best(workdir: Path, step: int, state: Any) -> None:
+    """Keeps the state of the lowest validation loss in `workdir/best`."""
+    best = Checkpoints(workdir / "best", keep=1)
+    if step in best.manager.all_steps():  # a resumed run comes by again
+        best.manager.delete(step)
+    best.save(step, state, {})
+    best.close()

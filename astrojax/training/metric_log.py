@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run writes about itself: terminal, JSONL and TensorBoard; and the health of embeddings."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+from astrojax.errors import UserError
+
+
+class Writer:
+    """Writes scalars of a step to `metrics.jsonl` and to TensorBoard.
+
+    Args:
+        workdir: The run's folder.
+        from_step: Steps at or after this one, left by a killed run, are removed first, so that a
+            resumed run's log equals that of an undisturbed one.
+    """
+
+    def __init__(self, workdir: Path, *, from_step: int):
+        self.path = workdir / "metrics.jsonl"
+        kept = [r for r in read(workdir) if r["step"] <= from_step]
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        os.replace(temporary, self.path)
+        self.file = self.path.open("a", encoding="utf-8")
+        try:
+            self.board = _Board(workdir / "tensorboard", from_step)
+        except ImportError:  # a machine with jax alone still trains
+            self.board = None
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Records the values of a step."""
+        try:
+            self.file.write(json.dumps({"step": step, **values}) + "\n")
+            self.file.flush()
+            if self.board is not None:
+                self.board.write(step, values)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path.parent}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Flushes everything to disk, as far as it goes: what did not fit was said before."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        if self.board is not None:
+            with contextlib.suppress(OSError):
+                self.board.file.close()
+
+
+class _Board:
+    """A TensorBoard event file, written by the calling thread.
+
+    tensorboardX's own SummaryWriter writes from a thread that a full disk kills; the training
+    would then wait for ever to hand it the next record.
+    """
+
+    def __init__(self, folder: Path, from_step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.event, self.summary = event_pb2.Event, summary_pb2.Summary
+        self.file, self.flushed = EventsWriter(str(folder / "events")), time.monotonic()
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # hides what follows it
+        self.file.write_event(self.event(step=from_step + 1, session_log=start))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Adds scalars; they are on disk a minute later at most."""
+        scalars = [self.summary.Value(tag=k, simple_value=v) for k, v in values.items()]
+        summary = self.summary(value=scalars)
+        self.file.write_event(self.event(wall_time=time.time(), step=step, summary=summary))
+        if time.monotonic() - self.flushed > 60:
+            self.file.flush()
+            self.flushed = time.monotonic()
+
+
+class Silent:
+    """The writer of a process that leaves writing to process 0."""
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Closes nothing."""
+
+
+def read(workdir: Path) -> list[dict[str, float]]:
+    """The records of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    path = Path(workdir) / "metrics.jsonl"
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

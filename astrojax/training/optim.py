@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From config sections to one optax transformation. Durations are in epochs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from astrojax.config import Bound, bind
+from astrojax.errors import UserError
+
+
+def constant(*, epoch: float, total: int, peak_value: float) -> optax.Schedule:
+    """The same rate throughout."""
+    return optax.constant_schedule(peak_value)
+
+
+def cosine(
+    *,
+    epoch: float,
+    total: int,
+    peak_value: float,
+    warmup_epochs: float,
+    init_value: float,
+    end_value: float,
+) -> optax.Schedule:
+    """Linear from `init_value` to `peak_value`, then half a cosine that reaches `end_value` at the end."""
+    warmup = round(warmup_epochs * epoch)
+    decay = optax.cosine_decay_schedule(peak_value, max(total - warmup, 1), end_value / peak_value)
+    ramp = optax.linear_schedule(init_value, peak_value, max(warmup, 1))
+    return optax.join_schedules([ramp, decay], [warmup]) if warmup else decay
+
+
+def cosine_annealing(
+    *, epoch: float, total: int, peak_value: float, end_value: float, half_period_epochs: float
+) -> optax.Schedule:
+    """A cosine that goes on after its minimum: down, up, down (PyTorch's CosineAnnealingLR)."""
+    half = half_period_epochs * epoch
+    return lambda step: (
+        end_value + 0.5 * (peak_value - end_value) * (1 + jnp.cos(jnp.pi * step / half))
+    )
+
+
+def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
+    """Adam with the L2 term coupled to the gradient, as in `torch.optim.Adam`."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decays),
+        optax.scale_by_adam(b1=b1, b2=b2),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def adamw(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+    return optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decays)
+
+
+def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nesterov: bool):
+    """SGD whose decay enters before the momentum, as in `torch.optim.SGD`."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decays),
+        optax.sgd(rate, momentum=momentum, nesterov=nesterov),
+    )
+
+
+def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust: float):
+    """LARS (You et al. 2017); what is not decayed gets plain momentum SGD."""
+    return optax.lars(
+        rate,
+        weight_decay=weight_decay,
+        weight_decay_mask=decays,
+        trust_coefficient=trust,
+        trust_ratio_mask=decays,
+        momentum=momentum,
+    )
+
+
+_SCHEDULES = {"constant": constant, "cosine": cosine, "cosine_annealing": cosine_annealing}
+_OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lars": lars}
+
+
+def build(
+    *,
+    optimizer: Bound,
+    schedule: Bound,
+    decay_bias_and_norm: bool,
+    fixed_lr: tuple[str, ...],
+    frozen: tuple[str, ...],
+    clip_norm: float | None,
+    accumulate: int,
+    skip_nonfinite: int,
+    params: Any,
+    steps_per_epoch: float,
+    total_steps: int,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """One transformation for all parameters of a method, and its learning-rate schedule.
+
+    Args:
+        optimizer: `name` is adam, adamw, sgd or lars; the other keys are its keywords.
+        schedule: `name` is constant, cosine or cosine_annealing; the other keys are its keywords.
+        decay_bias_and_norm: Whether weight decay (and LARS's trust ratio) applies to parameters
+            with fewer than two axes: biases and norm scales.
+        fixed_lr: Parts of the method, e.g. ("predictor",), that stay at the peak_value rate.
+        frozen: Parts of the method that are not trained, e.g. ("backbone",).
+        clip_norm: Global gradient norm above which gradients are scaled down, or None.
+        accumulate: Batches whose gradients are averaged for one update.
+        skip_nonfinite: How many updates in a row with a NaN or Inf gradient are skipped (and
+            counted) before one is let through, which stops the run; 0 skips none.
+        params: The parameters, for their paths and shapes.
+        steps_per_epoch: Steps in an epoch.
+        total_steps: Steps in the run.
+
+    Raises:
+        UserError: An unknown name, a key that does not fit, or a part that does not exist.
+    """
+    epoch, total = steps_per_epoch / accumulate, total_steps // accumulate
+    curve = schedule(epoch=epoch, total=total)
+
+    def decays(tree: Any) -> Any:
+        return jax.tree.map(lambda p: decay_bias_and_norm or p.ndim > 1, tree)
+
+    def one(rate: Any) -> optax.GradientTransformation:
+        return optimizer(rate=rate, decays=decays)
+
+    tx = one(curve)
+    if fixed_lr or frozen:
+        kinds = {
+            "scheduled": tx,
+            "constant": one(schedule.arguments["peak_value"]),
+            "frozen": optax.set_to_zero(),
+        }
+        tx = optax.partition(kinds, _labels(params, fixed_lr, frozen))
+    if clip_norm is not None:
+        tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
+    if skip_nonfinite:
+        tx = optax.apply_if_finite(tx, skip_nonfinite)
+    if accumulate > 1:
+        tx = optax.MultiSteps(tx, accumulate).gradient_transformation()
+    return tx, curve
+
+
+def bind_section(section: dict) -> Bound:
+    """Returns `build` with the keys of the config section `optim`.
+
+    Raises:
+        UserError: A key is unknown, missing or mistyped.
+    """
+    runtime = ("params", "steps_per_epoch", "total_steps")
+    bound = bind(build, section, path="optim", runtime=runtime)
+    chosen = {
+        "optimizer": _bind_named(_OPTIMIZERS, section, "optimizer", ("rate", "decays")),
+        "schedule": _bind_named(_SCHEDULES, section, "schedule", ("epoch", "total")),
+    }
+    return Bound(build, bound.arguments | chosen)
+
+
+def _bind_named(
+    table: dict[str, Callable], section: dict, key: str, runtime: tuple[str, ...]
+) -> Bound:
+    keys = section[key]
+    name = keys.get("name") if isinstance(keys, dict) else keys
+    if name not in table or not isinstance(keys, dict):
+        raise UserError(
+            f"config key 'optim.{key}.name' is {name!r}; choose from {', '.join(table)}"
+        )
+    return bind(table[name], keys, path=f"optim.{key}", runtime=runtime)
+
+
+def _labels(params: Any, fixed_lr: tuple[str, ...], frozen: tuple[str, ...]) -> Any:
+    """A tree like `params` that says how each parameter is trained."""
+    parts = {str(_key(path[0])) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    for key, names in (("fixed_lr", fixed_lr), ("frozen", frozen)):
+        for name in names:
+            if name not in parts:
+                raise UserError(
+                    f"config key 'optim.{key}' names {name!r}; the method has: "
+                    f"{', '.join(sorted(parts))}"
+                )
+
+    def label(path: Any, _: Any) -> str:
+        part = str(_key(path[0]))
+        return "frozen" if part in frozen else "constant" if part in fixed_lr else "scheduled"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _key(entry: Any) -> Any:
+    return getattr(entry, "key", getattr(entry, "name", None))
