@@ -4,7 +4,7 @@
     python benchmarks/embed_memory.py --counts 20000 50000 100000
     python benchmarks/embed_memory.py --counts 1000000 --search
 
-Each line is a process of its own: what `python -m astrojax.embed` runs, from file to Parquet table,
+Each line is a process of its own: what `astrojax embed` runs, from file to Parquet table,
 with a small untrained network, and then `astrojax.similar` and `astrojax.anomalies` on that table.
 Printed are its peak resident memory and its time, start and compilation included. On two CPU cores,
 shared with other work, embedding 10,000, 100,000 and 1,000,000 objects took 602, 619 and 643 MiB;

@@ -134,7 +134,7 @@ evaluation.run(MODEL, sources)
 # %% [markdown]
 # ## A table: redshifts, embeddings, flags
 #
-# `python -m astrojax.predict --workdir runs/own_pita --with-embedding --out galaxies.parquet ...`
+# `astrojax predict --workdir runs/own_pita --with-embedding --out galaxies.parquet ...`
 #
 # Any cutouts will do, also of another folder and without redshifts. Objects with NaN pixels, cut
 # off by an edge or unlike the training images are kept and flagged. The suffix decides the format:
@@ -156,7 +156,7 @@ table["id", "predicted_redshift", "flag_out_of_distribution"][:3]
 # %% [markdown]
 # ## More like this one
 #
-# `python -m astrojax.similar --table galaxies.parquet --id galaxy00010 -n 9`
+# `astrojax similar --table galaxies.parquet --id galaxy00010 -n 9`
 
 # %%
 from IPython.display import Image
@@ -172,7 +172,7 @@ Image(sheet.with_suffix(".png"))
 # %% [markdown]
 # ## What is unusual
 #
-# `python -m astrojax.anomalies --table galaxies.parquet`
+# `astrojax anomalies --table galaxies.parquet`
 
 # %%
 from astrojax.cli import anomalies
@@ -184,7 +184,7 @@ Image(sheet.with_suffix(".png"))
 # %% [markdown]
 # ## A page to look at everything
 #
-# `python -m astrojax.explore --table galaxies.parquet`
+# `astrojax explore --table galaxies.parquet`
 #
 # One HTML file: point at an object to see it, color by any column, draw a lasso to get ids.
 # Download it from the file browser on the left and open it.

@@ -4,7 +4,7 @@
     python -m astrojax.main --config experiments/ijepa.py             # simulated galaxies, 2 cores
     python -m astrojax.main --config experiments/ijepa.py:smoke       # seconds
     python -m astrojax.main --config experiments/ijepa.py:pool --config.data.path=galaxies.npz
-    python -m astrojax.evaluate --workdir runs/ijepa_pool \
+    astrojax evaluate --workdir runs/ijepa_pool \
         --config experiments/ijepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/ijepa.py:paper   # needs Galaxy10_DECals.h5
 

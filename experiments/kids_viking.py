@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""PITA on stamps cut from real mosaics, without redshifts: four bands of a KiDS/VIKING field.
 
-    python -m astrojax.data.stamps --image g=g.fits --image r=r.fits --image i=i.fits \
+    astrojax stamps --image g=g.fits --image r=r.fits --image i=i.fits \
         --image Ks=Ks.fits --zero-points 0,0,0,30 --catalogue catalogue.npz --flux flux_r5px \
         --columns half_light_radius_r --size 64 --out stamps.h5
     python -m astrojax.main --config experiments/kids_viking.py --config.data.path=stamps.h5
-    python -m astrojax.data.tfds --config experiments/kids_viking.py \
+    astrojax convert --config experiments/kids_viking.py \
         --config.data.path=stamps.h5 --out converted --dataset kids_viking
     python -m astrojax.main --config experiments/kids_viking.py:tfds \
         --config.data.directory=converted
@@ -42,7 +42,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data = {
         "name": "hdf5",
         "path": "stamps.h5",
-        "fetch": "cut stamps from your mosaics with `python -m astrojax.data.stamps --help` and "
+        "fetch": "cut stamps from your mosaics with `astrojax stamps --help` and "
         "pass the file with --config.data.path=FILE",
         "columns": {
             "image": "images",

@@ -4,7 +4,7 @@
     python -m astrojax.main --config experiments/lejepa.py            # simulated galaxies, 2 cores
     python -m astrojax.main --config experiments/lejepa.py:smoke      # seconds
     python -m astrojax.main --config experiments/lejepa.py:pool --config.data.path=galaxies.npz
-    python -m astrojax.evaluate --workdir runs/lejepa_pool \
+    astrojax evaluate --workdir runs/lejepa_pool \
         --config experiments/lejepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/lejepa.py:paper   # needs Galaxy10_DECals.h5
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Objects of a table that are unlike the rest of it, ranked, the strangest first.
 
-    python -m astrojax.anomalies --table galaxies.parquet
-    python -m astrojax.anomalies --table galaxies.parquet --by mahalanobis --clean -n 50
+    astrojax anomalies --table galaxies.parquet
+    astrojax anomalies --table galaxies.parquet --by mahalanobis --clean -n 50
 
 writes a ranked list and a contact sheet, PNG, of its top. Three scores, all rising with
 strangeness: knn_distance, the mean distance to the nearest neighbours in the embedding;

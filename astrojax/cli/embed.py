@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Embeds images with a trained model: one row per object, with id, flags and embedding.
 
-    python -m astrojax.embed --workdir runs/lejepa --out test.parquet
-    python -m astrojax.embed --model BUNDLE --data cutouts/ --set bands=g,r,z \
+    astrojax embed --workdir runs/lejepa --out test.parquet
+    astrojax embed --model BUNDLE --data cutouts/ --set bands=g,r,z \
         --set unit=nanomaggies --set catalogue=cat.fits --out galaxies.parquet
 
 Labels are not needed. An image with NaN pixels is kept and flagged, its embedding is empty. Memory

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m astrojax.evaluate --workdir runs/pita`: redoes an evaluation from the checkpoint.
+"""`astrojax evaluate --workdir runs/pita`: redoes an evaluation from the checkpoint.
 
 With `--config experiments/lejepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz`, the data and the
 evaluation tasks are those of that experiment, and the results are in

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""A page to look at a table of embeddings: its plane, thumbnails under the pointer, a lasso.
 
-    python -m astrojax.explore --table galaxies.parquet
-    python -m astrojax.explore --table galaxies.parquet --limit 20000 --method pca --out page.html
+    astrojax explore --table galaxies.parquet
+    astrojax explore --table galaxies.parquet --limit 20000 --method pca --out page.html
 
 writes one HTML file that opens in a browser without a network: every object of the table, or a
 random choice of them, in two dimensions, colored by any of its columns. A lasso drawn around

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""A trained run as something to share: a model bundle, or a backbone for PyTorch.
 
-    python -m astrojax.export --workdir runs/pita --out pita-candels
-    python -m astrojax.export --workdir runs/lejepa --format timm --out vit.safetensors
+    astrojax export --workdir runs/pita --out pita-candels
+    astrojax export --workdir runs/lejepa --format timm --out vit.safetensors
 
 A bundle is a folder with weights, what the images have to be, and a sample of embedded training
 images; `astrojax.load(folder)` and every command's --model open it. The formats torchvision and

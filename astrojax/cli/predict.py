@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Predictions of a trained model: one row per object, with id, predictions, errors and flags.
 
-    python -m astrojax.predict --workdir runs/pita --out test.fits
-    python -m astrojax.predict --model BUNDLE --data stamps.h5 --set pixel_scale=0.2 \
+    astrojax predict --workdir runs/pita --out test.fits
+    astrojax predict --model BUNDLE --data stamps.h5 --set pixel_scale=0.2 \
         --out photoz.parquet --with-embedding
 
 The columns are what the model's heads give: predicted_redshift (and predicted_redshift_sigma with

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Objects that look like given ones: nearest neighbours by the cosine of the embeddings.
 
-    python -m astrojax.similar --table galaxies.parquet --id 1237648720 -n 24
-    python -m astrojax.similar --table galaxies.parquet --id A17 B3 --out like_a17.csv
+    astrojax similar --table galaxies.parquet --id 1237648720 -n 24
+    astrojax similar --table galaxies.parquet --id A17 B3 --out like_a17.csv
 
 writes a table (query, rank, id, cosine and the scalar columns of the table) and beside it a contact
 sheet, PNG, in which each query stands before its neighbours. The table comes from astrojax.embed,

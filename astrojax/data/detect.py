@@ -65,7 +65,7 @@ def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
     if name.endswith(_FITS):
         raise UserError(
             f"{data} is one FITS file: give the folder of cutouts, or a pattern such as "
-            "'cutouts/{id}.fits'; cut stamps from an image with `python -m astrojax.data.stamps`"
+            "'cutouts/{id}.fits'; cut stamps from an image with `astrojax stamps`"
         )
     if found.suffix.lower() not in _SUFFIXES:
         raise UserError(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stamps cut around catalogue positions from aligned mosaics, as an HDF5 file.
 
-    python -m astrojax.data.stamps --image g=g.fits --image r=r.fits --zero-points 0,0 \
+    astrojax stamps --image g=g.fits --image r=r.fits --zero-points 0,0 \
         --catalogue cat.fits --x X --y Y --size 64 --out stamps.h5
 
 writes `images` [n c h w] in microjansky, `id`, `x`, `y`, fluxes and any other columns asked for,
@@ -185,7 +185,7 @@ def read_columns(
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(
-        prog="python -m astrojax.data.stamps",
+        prog="astrojax stamps",
         description="Cut multi-band stamps around catalogue positions from aligned FITS mosaics.",
     )
     add = parser.add_argument

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained run as a folder or file to share; on the command line `python -m astrojax.export`."""
+"""A trained run as a folder or file to share; on the command line `astrojax export`."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
         except UserError as error:
             raise UserError(
                 f"{error} (a run's training data and folder are needed once, to make its bundle; "
-                "where they are, `python -m astrojax.export` makes one for --model)"
+                "where they are, `astrojax export` makes one for --model)"
             ) from None
     return bundle.load(kept)
 
@@ -58,5 +58,5 @@ def check_heads(model: bundle.Model) -> None:
     if type(model.method).predict is Method.predict:
         raise UserError(
             f"{type(model.method).__name__} has no heads, so it predicts nothing: embed the images "
-            "with python -m astrojax.embed"
+            "with astrojax embed"
         )

@@ -36,7 +36,7 @@ class Rows:
         for name in ("id", "embedding"):
             if name not in self.names:
                 raise UserError(
-                    f"{path} has no column {name!r}: make it with python -m astrojax.embed, or "
+                    f"{path} has no column {name!r}: make it with astrojax embed, or "
                     "with astrojax.predict --with-embedding"
                 )
 

@@ -41,7 +41,7 @@ class Table:
 
     @classmethod
     def load(cls, path: Path) -> "Table":
-        """Reads what `save` wrote, or a table of `python -m astrojax.embed` or `predict`.
+        """Reads what `save` wrote, or a table of `astrojax embed` or `predict`.
 
         Raises:
             UserError: There is no such file, or it has no embeddings.

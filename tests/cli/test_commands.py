@@ -70,7 +70,7 @@ def test_the_table_says_what_made_it_and_the_package_reads_it(table, run):
     meta = Table.read(table).meta
     card = json.loads((run / "bundle" / "card.json").read_text())
     assert meta["config_hash"] == card["config_hash"] and meta["astrojax"] == astrojax.__version__
-    assert meta["command"].startswith("python -m astrojax.predict --workdir")
+    assert meta["command"].startswith("astrojax predict --workdir")
     assert meta["objects"] == 60 and "stamps.h5" in meta["data"]
     read = Embedded.load(table)
     assert read.embedding.shape == (60, 16) and set(read.predictions) >= {"label", "class"}

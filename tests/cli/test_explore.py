@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m astrojax.explore`: from a table of embeddings to a page."""
+"""`astrojax explore`: from a table of embeddings to a page."""
 
 import json
 

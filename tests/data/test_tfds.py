@@ -108,7 +108,7 @@ def test_nothing_is_overwritten_and_half_a_conversion_is_noticed(tmp_path, sourc
     ("changes", "message"),
     [
         ({"dataset": "cifar10"}, "run `tfds build cifar10"),
-        ({"dataset": "surveys"}, "there is: survey.*python -m astrojax.data.tfds"),
+        ({"dataset": "surveys"}, "there is: survey.*astrojax convert"),
         ({"splits": {"train": "training"}}, "did you mean 'train'"),
         ({"splits": {"train": "train[:x%]"}}, "is no TFDS split"),
         ({"splits": {"trian": "train"}}, "data.splits"),

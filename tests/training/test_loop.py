@@ -17,7 +17,7 @@ from astrojax.errors import UserError
 from astrojax.training import checkpoint, loop, metric_log
 from astrojax.training.run import Run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def command(workdir, *overrides):

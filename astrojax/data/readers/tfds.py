@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow Datasets on disk, without TensorFlow: any source converted once, read at full speed.
 
-    python -m astrojax.data.tfds --config experiments/pita.py --out ~/data --dataset candels
+    astrojax convert --config experiments/pita.py --out ~/data --dataset candels
 
 writes `~/data/candels/1.0.0`: ArrayRecord shards, `astrojax.json` (what the pixels are) and one
 `columns_<split>.npz` per split, from which columns are read without touching the images. The same
@@ -164,7 +164,7 @@ def _prepared(directory: Path, dataset: str) -> Path:
     there = [p.name for p in directory.iterdir()] if directory.is_dir() else []
     raise UserError(
         f"no data set {dataset!r} in {directory} (there is: {', '.join(there) or 'nothing'}); make "
-        f"it with `python -m astrojax.data.tfds --config ... --out {directory} --dataset {dataset}`"
+        f"it with `astrojax convert --config ... --out {directory} --dataset {dataset}`"
     )
 
 
