@@ -286,7 +286,7 @@ def start_watchdog(seconds: float) -> None:
                 if now - since > min(seconds, at_most):
                     exit_process(
                         STALLED,
-                        f"nothing came for {min(seconds, at_most):g} s (see --stall_after); waited "
+                        f"nothing came for {min(seconds, at_most):g} s (see --stall-after); waited "
                         f"for {what}. The same command goes on from the last checkpoint",
                     )
 

@@ -13,7 +13,7 @@ test galaxies). Three of its runs (`--config.seed=0`, 1, 2) have a CRPS of 0.088
 0.676, each +- 0.015, their 95% intervals 0.933, 0.957 and 0.924, each +- 0.008. The mean density
 of the three,
 
-    python -m astrojax.evaluate.ensemble --workdir RUN_0 RUN_1 RUN_2 --out runs/ensemble
+    astrojax evaluate --workdir RUN_0 RUN_1 RUN_2 --out runs/ensemble
 
 has a CRPS of 0.0864 +- 0.0027, and its intervals hold 0.690 +- 0.015 and 0.963 +- 0.006.
 

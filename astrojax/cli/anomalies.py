@@ -24,10 +24,10 @@ _BANK = 20_000  # objects that the others are compared with
 _METHOD = "predicted_anomaly_score"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("anomalies", __doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("anomalies", __doc__)
+    add = made.add_argument
     add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
     add("--by", choices=("knn_distance", "mahalanobis", "method"), default="knn_distance",
         help="score that ranks (default knn_distance)")  # fmt: skip
@@ -36,8 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("-k", type=options.positive, default=10, help="neighbours of knn_distance (default 10)")
     add("--clean", action="store_true", help="leave out objects with flag_edge")
     add("--seed", type=int, default=0, help="seed of the sample of a large table (default 0)")
-    options.add_listing(parser, "anomalies.csv")
-    options.run(_anomalies, parser, "anomalies", arguments)
+    options.add_listing(made, "anomalies.csv")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    options.run(_anomalies, parser(), "anomalies", arguments)
 
 
 def _anomalies(given: argparse.Namespace, command: str) -> None:
@@ -117,7 +122,3 @@ def scores(rows: Any, *, k: int, clean: bool, seed: int) -> dict[str, np.ndarray
 
 def _edge(block: tuple[np.ndarray, ...]) -> np.ndarray:
     return block[1].astype(bool) if len(block) > 1 else np.zeros(len(block[0]), bool)
-
-
-if __name__ == "__main__":
-    main()

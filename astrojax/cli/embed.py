@@ -20,13 +20,18 @@ from collections.abc import Sequence
 from astrojax.cli import options
 
 
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("embed", __doc__)
+    options.add_model(made)
+    options.add_data(made)
+    options.add_table(made)
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("embed", __doc__)
-    options.add_model(parser)
-    options.add_data(parser)
-    options.add_table(parser)
-    options.run(_embed, parser, "embed", arguments)
+    """Runs the command."""
+    options.run(_embed, parser(), "embed", arguments)
 
 
 def _embed(given: argparse.Namespace, command: str) -> None:
@@ -59,7 +64,3 @@ def make(given: argparse.Namespace, command: str, *, embedding: bool, prediction
     )  # fmt: skip
     stream.run(trained, opened, out, wanted, command=command, overwrite=given.overwrite)
     print(f"{out}: {opened.text}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,41 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`astrojax evaluate --workdir runs/pita`: redoes an evaluation from the checkpoint.
+"""Evaluates a trained run again, from its checkpoint.
 
-With `--config experiments/lejepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz`, the data and the
-evaluation tasks are those of that experiment, and the results are in
-`runs/.../evaluation_lejepa_galaxy_zoo`: a run that was trained without labels is scored on others.
+    astrojax evaluate --workdir runs/pita
+    astrojax evaluate --workdir runs/lejepa --config experiments/lejepa.py:galaxy_zoo \\
+        --config.data.path=galaxy_zoo.npz
+    astrojax evaluate --workdir runs/a runs/b runs/c --out runs/abc
+
+With `--config` the data and the evaluation tasks are those of that experiment, and the results are
+in `runs/.../evaluation_lejepa_galaxy_zoo`: a run that was trained without labels is scored on
+others. Several runs are pooled as an ensemble: see `astrojax.inference.ensemble`.
 """
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
-from astrojax import main as command
+from astrojax.cli import experiment
 from astrojax.errors import UserError
 
 
-def main(argv: list[str]) -> None:
-    """Evaluates the run named by the flags."""
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is no flag; name the run as --workdir {argv[1]}")
-    if flags.FLAGS.workdir is None:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = experiment.parser("evaluate", __doc__)
+    add = made.add_argument
+    add("--workdir", metavar="RUN", nargs="+", help="folder of the run; several for an ensemble")
+    add("--out", metavar="FOLDER", help="folder of the results of an ensemble")
+    experiment.add_processes(made)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    experiment.run(_evaluate, parser(), arguments)
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    from astrojax.inference import ensemble, evaluation
+
+    if given.workdir is None:
         raise UserError("say which run, e.g. --workdir runs/pita")
-    if flags.FLAGS.check:
-        raise UserError("--check is for training: python -m astrojax.main --check --config ...")
-    command.together(_run)
-
-
-def _run() -> None:
-    """Redoes the run's own evaluation, or that of the experiment in --config."""
-    from astrojax.inference import evaluation as evaluation
-
-    workdir, other = Path(flags.FLAGS.workdir), flags.FLAGS.config
-    if other is None:
-        evaluation.run(workdir)
-    else:
-        name = f"{evaluation.FOLDER}_{Path(command.default_workdir()).name}"
-        evaluation.run(workdir, other=other, folder=name)
-
-
-if __name__ == "__main__":
-    command.cli(main)
+    if (len(given.workdir) > 1) != (given.out is not None):
+        raise UserError("--out FOLDER goes with several runs in --workdir, an ensemble")
+    workdirs = [Path(folder) for folder in given.workdir]
+    if given.out is not None:
+        if given.config is not None:
+            raise UserError("--config is for one run: an ensemble reads the tables of its members")
+        if Path(given.out).exists():
+            raise UserError(f"{given.out} exists already: choose another --out")
+        return ensemble.evaluate_runs(workdirs, Path(given.out))
+    if given.config is None:
+        return evaluation.run(workdirs[0])
+    name = f"{evaluation.FOLDER}_{Path(experiment.default_workdir(given.config)).name}"
+    evaluation.run(workdirs[0], other=given.experiment, folder=name)

@@ -23,10 +23,10 @@ from jaxtyping import Float, Int
 from astrojax.cli import options
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("explore", __doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("explore", __doc__)
+    add = made.add_argument
     add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
     add("--out", default="explorer.html", metavar="FILE.html",
         help="page to write (default explorer.html)")  # fmt: skip
@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
         "the table was made")  # fmt: skip
     add("--seed", type=int, default=0, help="of the choice and the plane (default 0)")
-    options.run(_explore, parser, "explore", arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    options.run(_explore, parser(), "explore", arguments)
 
 
 def _explore(given: argparse.Namespace, command: str) -> None:
@@ -99,7 +104,3 @@ def choose(
         parts.append(block[rows[(rows >= start) & (rows < start + len(block))] - start])
         start += len(block)
     return rows, np.concatenate(parts).astype(np.float64)
-
-
-if __name__ == "__main__":
-    main()

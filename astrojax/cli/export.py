@@ -16,15 +16,20 @@ from pathlib import Path
 from astrojax.cli import options
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("export", __doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("export", __doc__)
+    add = made.add_argument
     add("--workdir", required=True, metavar="RUN", help="folder of a trained run")
     add("--out", required=True, metavar="WHERE", help="folder of the bundle, or .safetensors file")
     add("--format", choices=("bundle", "torchvision", "timm"), default="bundle",
         help="what to write (default bundle)")  # fmt: skip
-    options.run(_export, parser, "export", arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    options.run(_export, parser(), "export", arguments)
 
 
 def _export(given: argparse.Namespace, command: str) -> None:
@@ -42,7 +47,3 @@ def _export(given: argparse.Namespace, command: str) -> None:
         model.open_model(given.workdir, None).method, out, library=given.format
     )
     print(f"{out}: {told}")
-
-
-if __name__ == "__main__":
-    main()

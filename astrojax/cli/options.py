@@ -14,7 +14,7 @@ from astrojax.errors import UserError
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
     """A parser whose help is the module's docstring."""
     return argparse.ArgumentParser(
-        prog=f"python -m astrojax.{name}", description=text,
+        prog=f"astrojax {name}", description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
 
@@ -24,7 +24,7 @@ def add_model(options: argparse.ArgumentParser) -> None:
     group = options.add_argument_group("the model, one of the two")
     group.add_argument("--workdir", metavar="RUN", help="folder of a trained run; its bundle is "
                        "made at first use and kept in RUN/bundle")  # fmt: skip
-    group.add_argument("--model", metavar="BUNDLE", help="folder that astrojax.export wrote")
+    group.add_argument("--model", metavar="BUNDLE", help="folder that `astrojax export` wrote")
 
 
 def add_data(options: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def run(main: Callable[[Any, str], None], options: argparse.ArgumentParser, name
     Args:
         main: Takes the parsed options and the command line as one string.
         options: The parser.
-        name: The command, `python -m astrojax.<name>`.
+        name: The command, `astrojax <name>`.
         arguments: Arguments of the command line, or None for those of the process.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -100,7 +100,7 @@ def run(main: Callable[[Any, str], None], options: argparse.ArgumentParser, name
         from astrojax import distributed
 
         distributed.enable_compilation_cache()
-        main(parsed, f"python -m astrojax.{name} {shlex.join(given)}")
+        main(parsed, f"astrojax {name} {shlex.join(given)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -23,20 +23,21 @@ from astrojax.cli import options
 from astrojax.cli.embed import make
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("predict", __doc__)
-    options.add_model(parser)
-    options.add_data(parser)
-    options.add_table(parser)
-    parser.add_argument("--with-embedding", action="store_true",
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("predict", __doc__)
+    options.add_model(made)
+    options.add_data(made)
+    options.add_table(made)
+    made.add_argument("--with-embedding", action="store_true",
                          help="add the embedding, for astrojax.similar and anomalies")  # fmt: skip
-    options.run(_predict, parser, "predict", arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    options.run(_predict, parser(), "predict", arguments)
 
 
 def _predict(given: argparse.Namespace, command: str) -> None:
     make(given, command, embedding=given.with_embedding, predictions=True)
-
-
-if __name__ == "__main__":
-    main()

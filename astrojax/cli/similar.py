@@ -17,15 +17,20 @@ import numpy as np
 from astrojax.cli import options
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = options.parser("similar", __doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command; see the module's docstring."""
+    made = options.parser("similar", __doc__)
+    add = made.add_argument
     add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
     add("--id", required=True, nargs="+", metavar="ID", help="objects to search for")
     add("-n", type=options.positive, default=24, help="neighbours of each (default 24)")
-    options.add_listing(parser, "similar.csv")
-    options.run(_similar, parser, "similar", arguments)
+    options.add_listing(made, "similar.csv")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    options.run(_similar, parser(), "similar", arguments)
 
 
 def _similar(given: argparse.Namespace, command: str) -> None:
@@ -60,7 +65,3 @@ def _similar(given: argparse.Namespace, command: str) -> None:
         contact_sheet.sheet(opened, listed["id"], captions, png, per_row=per_row,
                      title="Nearest neighbours and their cosine")  # fmt: skip
         print(f"{png}: contact sheet")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,8 +9,6 @@ and prints the config section that reads them. Mosaics are read by section, so t
 than memory; tile-compressed images are found in whatever HDU they are.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -180,57 +178,3 @@ def read_columns(
         order = [there.index(validate.key(b, there, f"`bands` of {file.name}")) for b in bands]
         columns["flux"] = get(flux)[:, order]
     return columns | {name: get(name) for name in extra}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(
-        prog="astrojax stamps",
-        description="Cut multi-band stamps around catalogue positions from aligned FITS mosaics.",
-    )
-    add = parser.add_argument
-    add("--image", action="append", required=True, help="BAND=FILE.fits, once per band, in order")
-    add("--zero-points", required=True, help="AB zero point of each band, with commas")
-    add("--catalogue", required=True, help="NPZ, FITS, Parquet, ECSV, CSV or ASCII table")
-    add("--x", default="x", help="column of the 0-based pixel column (default x)")
-    add("--y", default="y", help="column of the 0-based pixel row (default y)")
-    add("--flux", help="flux column [n k] with `bands` beside it, or names with commas, in the "
-        "mosaics' units")  # fmt: skip
-    add("--columns", default="", help="other columns to copy, with commas")
-    add("--size", type=int, required=True, help="side of the stamps in pixels")
-    add("--dtype", choices=("float32", "float16"), default="float32")
-    add("--out", required=True, help="HDF5 file to write")
-    options = parser.parse_args(arguments)
-    try:
-        mosaics = _bands(options.image)
-        zero_points = [float(z) for z in options.zero_points.split(",")]
-        if len(zero_points) != len(mosaics):
-            raise UserError(f"{len(zero_points)} zero points for {len(mosaics)} bands")
-        extra = [name for name in options.columns.split(",") if name]
-        columns = read_columns(
-            options.catalogue, tuple(mosaics), x=options.x, y=options.y, flux=options.flux,
-            extra=extra,
-        )  # fmt: skip
-        result = cut(
-            mosaics, zero_points, columns, options.out, size=options.size, dtype=options.dtype
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(
-        f"{result['written']} stamps in {options.out}; {result['at_edge']} objects too near the "
-        f"edge, {result['not_finite']} NaN or Inf pixels\n"
-        f"data.info: bands={tuple(mosaics)}, unit='microjansky', noise={result['noise']}"
-    )
-
-
-def _bands(texts: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for band, equals, file in pairs:
-        if not (band and equals and file):
-            raise UserError(f"--image {band + equals + file} is not BAND=FILE.fits")
-    return {band: file for band, _, file in pairs}
-
-
-if __name__ == "__main__":
-    main()

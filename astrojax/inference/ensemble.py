@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Redshifts of several runs as one: the mean of their densities (a deep ensemble).
 
-    python -m astrojax.evaluate.ensemble --workdir runs/a runs/b runs/c --out runs/abc
+    astrojax evaluate --workdir runs/a runs/b runs/c --out runs/abc
 
 The runs differ in their seeds, or in their methods, and were evaluated on the same data; their
 tables are read, so nothing is embedded again. `runs/abc` gets the members' mean density for every
@@ -11,14 +11,11 @@ A member that gives a point estimate stands as a Gaussian around it, as wide as 
 scatter for that object (Lakshminarayanan et al. 2017): what the members disagree on, and no more.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from astrojax.cli import terminal
 from astrojax.config import call
 from astrojax.data.open import open_sources
 from astrojax.errors import UserError
@@ -93,26 +90,3 @@ def evaluate_runs(workdirs: Sequence[Path], out: Path) -> None:
     members = {"members": [str(workdir) for workdir in workdirs]}
     print(report.write(out, found, config=config | members, cost={}))
     print(f"results: {out / 'report.html'}")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(
-        prog="python -m astrojax.evaluate.ensemble",
-        description="Pool the redshift densities of several evaluated runs and score the ensemble.",
-    )
-    parser.add_argument("--workdir", type=Path, nargs="+", required=True, help="folders of runs")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    options = parser.parse_args(arguments)
-    terminal.start_log()
-    try:
-        if options.out.exists():
-            raise UserError(f"{options.out} exists already: choose another --out")
-        evaluate_runs(options.workdir, options.out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

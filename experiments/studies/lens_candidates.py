@@ -69,7 +69,7 @@ def areas(x: np.ndarray, y: np.ndarray, *, labels: int, n_bootstrap: int) -> lis
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
     found = []
-    for seed in range(draws):
+    for seed in range(n_bootstrap):
         for rest, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(x, y):
             few, _ = train_test_split(rest, train_size=labels, stratify=y[rest], random_state=seed)
             fit, choose = train_test_split(few, test_size=0.3, stratify=y[few], random_state=seed)

@@ -179,16 +179,13 @@ def test_export_as_bundle_and_for_torchvision(run, tmp_path, fails):
 
 
 def test_export_stays_a_function():
-    import astrojax.export.__main__  # noqa: F401
-
     assert callable(astrojax.export)
 
 
 @pytest.mark.parametrize("name", ["embed", "predict", "similar", "anomalies", "export"])
 def test_help_imports_nothing_heavy(name):
-    code = f"import sys, runpy; sys.argv = ['x', '--help']; runpy.run_module('astrojax.{name}', "
-    code += "run_name='__main__')"
+    code = f"from astrojax.cli import main; main(['{name}', '--help'])"
     code = f"try:\n {code}\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    assert f"python -m astrojax.{name}" in done.stdout and "warning" not in done.stderr.lower()
+    assert f"astrojax {name}" in done.stdout and "warning" not in done.stderr.lower()

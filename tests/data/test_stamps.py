@@ -102,7 +102,7 @@ def test_mosaics_of_other_shapes_and_existing_files_are_refused(field):
 
 def test_command(field):
     files, _, _, _, tmp_path = field
-    command = [sys.executable, "-m", "astrojax.data.stamps", "--size", "9", "--out"]
+    command = [sys.executable, "-m", "astrojax", "stamps", "--size", "9", "--out"]
     command += [str(tmp_path / "s.h5"), "--catalogue", str(tmp_path / "cat.npz"), "--flux", "flux"]
     command += [f"--image={band}={file}" for band, file in files.items()]
     bad = subprocess.run([*command, "--zero-points", "0"], capture_output=True, text=True)

@@ -151,7 +151,7 @@ def test_a_data_set_prepared_by_tfds_itself(tmp_path):
                 encoded.seek(0)
                 yield i, {"id": f"train_{i}", "image": encoded, "label": i % 2}
 
-    Cifar10.__module__ = "astrojax.data.tfds"  # TFDS looks for the builder's package
+    Cifar10.__module__ = "astrojax.data.readers.tfds"  # TFDS looks for the builder's package
     Cifar10(data_dir=str(tmp_path), file_format="array_record").download_and_prepare(
         download_dir=str(tmp_path / "scratch")
     )
@@ -178,7 +178,7 @@ def test_command_converts_what_an_experiment_reads(tmp_path):
         "        crop=None, bad_pixels='error', split=None)})\n"
     )
     command = [
-        sys.executable, "-m", "astrojax.data.tfds", "--config", str(tmp_path / "experiment.py"),
+        sys.executable, "-m", "astrojax", "convert", "--config", str(tmp_path / "experiment.py"),
         "--out", str(tmp_path / "out"), "--dataset", "survey",
     ]  # fmt: skip
     failed = subprocess.run(command, capture_output=True, text=True, timeout=120)

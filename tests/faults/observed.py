@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from astrojax import main
+from astrojax.cli import train
 from astrojax.data import batching
 
 
@@ -35,4 +35,4 @@ def observe(path: Path, block_at: int) -> None:
 if __name__ == "__main__":
     sys.modules["torch"] = None  # tensorboardX would import it: 2 s for nothing
     observe(Path(sys.argv.pop(1)), int(sys.argv.pop(1)))
-    main.cli()
+    train.main()

@@ -16,14 +16,14 @@ from astrojax.training.run import Run
 
 
 def test_data_that_never_come_are_named(data, tmp_path):
-    run = harness.Harness(tmp_path, data, "--stall_after=2")
+    run = harness.Harness(tmp_path, data, "--stall-after=2")
     err = harness.finish(run.start(block_at=9), errors.STALLED)
     assert "nothing came for 2 s" in err and "waited for the data of step" in err
     assert "data.name='hdf5'" in err and "Traceback" not in err
 
 
 def test_processes_that_never_come_are_named(data, tmp_path):
-    run = harness.Harness(tmp_path, data, "--stall_after=2")
+    run = harness.Harness(tmp_path, data, "--stall-after=2")
     alone = run.start("--coordinator=127.0.0.1:1", "--processes=2", "--process=1")
     err = harness.finish(alone, errors.STALLED)
     assert "waited for all 2 processes to come to 127.0.0.1:1" in err and "Traceback" not in err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from astrojax import losses
+from astrojax.cli import evaluate
 from astrojax.errors import UserError
 from astrojax.inference import ensemble
 from astrojax.inference import evaluation as evaluation
@@ -53,12 +54,12 @@ def test_a_run_with_a_mixture_head_reports_its_densities(runs):
 
 def test_the_ensemble_of_runs_is_scored_by_its_command(runs, tmp_path, capsys):
     members = [str(runs / name) for name in "01"]
-    ensemble.main(["--workdir", *members, "--out", str(tmp_path / "all")])
+    evaluate.main(["--workdir", *members, "--out", str(tmp_path / "all")])
     assert "report.html" in capsys.readouterr().out
     numbers = json.loads((tmp_path / "all" / "metrics.json").read_text())
     assert {"photoz", "uncertainty"} <= set(numbers) and numbers["uncertainty"]["crps"] > 0
     with pytest.raises(SystemExit, match="2"):
-        ensemble.main(["--workdir", *members, "--out", str(tmp_path / "all")])
+        evaluate.main(["--workdir", *members, "--out", str(tmp_path / "all")])
     assert "exists already" in capsys.readouterr().err
 
 

@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(workdir, *overrides):
-    return program("main", workdir, "--config=experiments/photoz_mlp.py:smoke", *overrides)
+    return program("train", workdir, "--config=experiments/photoz_mlp.py:smoke", *overrides)
 
 
 def program(name, workdir, *more):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return subprocess.Popen(
-        [sys.executable, "-m", f"astrojax.{name}", f"--workdir={workdir}", *more],
+        [sys.executable, "-m", "astrojax", name, f"--workdir={workdir}", *more],
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

@@ -10,7 +10,6 @@ TensorFlow once.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -229,47 +228,3 @@ class TfdsImages:
     def where(self, index: int) -> str:
         """What to call this stamp in a message."""
         return f"{self.path.parent.name}, {self.split} example {index}"
-
-
-def cli() -> None:
-    """The command line: the experiment's flags, as `astrojax.main` takes them, and where to."""
-    from absl import app, flags
-    from ml_collections import config_flags
-
-    config = config_flags.DEFINE_config_file(
-        "config", None, "An experiment, optionally with a variant: experiments/pita.py:paper"
-    )
-    out = flags.DEFINE_string("out", None, "TFDS data directory to write to", required=True)
-    dataset = flags.DEFINE_string("dataset", None, "Name of the data set in it", required=True)
-
-    def main(_: list[str]) -> None:
-        if config.value is None:
-            raise UserError("say whose data to convert, e.g. --config experiments/pita.py")
-        from astrojax.data import split
-        from astrojax.data.open import open_sources
-
-        sources = open_sources(config.value["data"])
-        path = convert(sources, out.value, dataset.value)
-        for name, source in sources.items():
-            print(f"{name}: {len(source)} examples")
-        print(
-            f"split {split.split_hash(sources)} written to {path}; read it with the config section"
-        )
-        parts = ", ".join(f"{name!r}: {name!r}" for name in sources)
-        print(
-            f"data = {{'name': 'tfds', 'directory': {out.value!r}, 'dataset': {dataset.value!r}, "
-            f"'splits': {{{parts}}}, 'crop': None, 'resize': None}}"
-        )
-
-    try:
-        app.run(main)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    # TFDS wants its builders in an importable module, which `__main__` is not.
-    from astrojax.data.readers.tfds import cli as importable
-
-    importable()
