@@ -10,8 +10,8 @@ does not grow with the number of objects, all devices are used, and a command th
 on where it was when it is given again.
 
 Columns: id, the data's own columns, ood_score (kNN distance from the training images in
-the embedding), flag_bad_pixels, flag_edge, flag_unreadable, flag_out_of_distribution, embedding. The table's
-metadata say which model, data and command made it.
+the embedding), flag_bad_pixels, flag_edge, flag_unreadable, flag_out_of_distribution, embedding.
+The table's metadata say which model, data and command made it.
 """
 
 import argparse

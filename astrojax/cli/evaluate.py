@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluates a trained run again, from its checkpoint.
+r"""Evaluates a trained run again, from its checkpoint.
 
     astrojax evaluate --workdir runs/pita
-    astrojax evaluate --workdir runs/lejepa --config experiments/lejepa.py:galaxy_zoo \\
+    astrojax evaluate --workdir runs/lejepa --config experiments/lejepa.py:galaxy_zoo \
         --config.data.path=galaxy_zoo.npz
     astrojax evaluate --workdir runs/a runs/b runs/c --out runs/abc
 

@@ -10,7 +10,8 @@ its density, where the head is a mixture), predicted_magnitude_<band>, predicted
 predicted_class and predicted_class_probability_<class>, lens parameters, predicted_anomaly_score.
 Beside them are id, the data's own columns, ood_score (kNN distance from the training
 images in the embedding) and flags: flag_bad_pixels (NaN pixels: predictions are empty), flag_edge,
-flag_unreadable and flag_out_of_distribution (unlike the training images: do not trust the prediction).
+flag_unreadable and flag_out_of_distribution (unlike the training images: do not trust the
+prediction).
 
 Memory does not grow with the number of objects, all devices are used, and a command that was
 killed goes on where it was when it is given again.

@@ -233,9 +233,13 @@ def label_curve(
 
 
 def _classes(
-    data: list[tuple[np.ndarray, np.ndarray]], info: Any, out: Path, options: dict, n_bootstrap: int,
+    data: list[tuple[np.ndarray, np.ndarray]],
+    info: Any,
+    out: Path,
+    options: dict,
+    n_bootstrap: int,
     seed: int,
-) -> tuple[dict[str, float], Figure]:  # fmt: skip
+) -> tuple[dict[str, float], Figure]:
     (train_x, train_y), (val_x, val_y), (test_x, test_y) = data
     probe = classify(train_x, train_y, val_x, val_y, test_x, **options)
     numbers = resampling.with_bootstrap_errors(

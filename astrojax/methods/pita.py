@@ -61,7 +61,8 @@ class PITA(Method):
         color_offset: Constants added to the color head's outputs, near the targets' means, so
             that training does not begin with a loss of a magnitude squared.
         enqueue_first: Whether keys enter the queue before the loss (authors' code).
-        test_time_augmentation: Predictions are averaged over this many quarter turns of the image, 1 to 4.
+        test_time_augmentation: Predictions are averaged over this many quarter turns of the
+            image, 1 to 4.
         view: Section of `views.make`; its crop is also the network's input size.
         stretch: Section of `layers.stretch`.
         info: The data.

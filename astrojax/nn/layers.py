@@ -111,7 +111,7 @@ def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.Bat
 
 
 def ema_copy(module: M) -> M:
-    """A copy of a module whose parameters are `NonTrainable` and share no buffer with the original."""
+    """Returns a copy whose parameters are `NonTrainable` and share no buffer with the original."""
     graph, params, rest = nnx.split(nnx.clone(module), nnx.Param, ...)
     copied = jax.tree.map(
         lambda v: NonTrainable(jnp.array(v.get_value(), copy=True)),

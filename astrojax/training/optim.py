@@ -26,7 +26,7 @@ def cosine(
     init_value: float,
     end_value: float,
 ) -> optax.Schedule:
-    """Linear from `init_value` to `peak_value`, then half a cosine that reaches `end_value` at the end."""
+    """Linear from `init_value` to `peak_value`, then half a cosine that ends at `end_value`."""
     warmup = round(warmup_epochs * epoch)
     decay = optax.cosine_decay_schedule(peak_value, max(total - warmup, 1), end_value / peak_value)
     ramp = optax.linear_schedule(init_value, peak_value, max(warmup, 1))
