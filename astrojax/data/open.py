@@ -33,7 +33,7 @@ def open_sources(section: Mapping[str, Any]) -> dict[str, Source]:
         section: `name` is a module of `astrojax.data.readers`. Eight keys hold for every reader:
             `fetch` says where the file is to be had if `path` is not there, `exclude` has the keys
             of `exclude.exclude` and `data`, the section of the other data; `convert` is a unit to
-            bring pixels and fluxes to (see `convert.Converted`), `deredden` wraps its splits in
+            bring pixels and fluxes to (see `flux_unit.Converted`), `deredden` wraps its splits in
             `Dereddened`, `composite` has the keys of `composite.Composite`, `cache_in_memory`
             keeps the images in memory, `labels` has the keys of `labels.thin_labels`, and
             `oversample`, which the training loop reads, those of `labels.oversample`. The others
@@ -99,7 +99,7 @@ def _transformed(sources: dict[str, Source], section: Mapping[str, Any]) -> dict
         others = list(open_sources(keys.pop("data")).values())
         sources = call(exclude, keys, path="data.exclude", sources=sources, others=others)
     if section.get("convert"):
-        from astrojax.data.transforms.convert import Converted
+        from astrojax.data.transforms.flux_unit import Converted
 
         sources = {k: Converted(source, section["convert"]) for k, source in sources.items()}
     deredden = bool(section.get("deredden"))

@@ -7,7 +7,7 @@ from astrojax.data.info import DataInfo
 from astrojax.data.open import open_sources
 from astrojax.data.source import ArraySource
 from astrojax.data.transforms import deredden
-from astrojax.data.transforms.convert import Converted
+from astrojax.data.transforms.flux_unit import Converted
 from astrojax.errors import UserError
 
 

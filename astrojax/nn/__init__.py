@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers, encoders, mixture densities and backbones in flax.nnx."""
