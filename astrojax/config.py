@@ -125,9 +125,9 @@ def _match(value: Any, hint: Any) -> tuple[bool, Any]:
         fits = len(value) == len(options) and all(matched for matched, _ in tried)
         return fits, tuple(v for _, v in tried) if fits else value
     if origin is dict and isinstance(value, dict):
-        tried = {k: (_match(k, options[0])[0], *_match(v, options[1])) for k, v in value.items()}
-        fits = all(key and matched for key, matched, _ in tried.values())
-        return fits, {k: v for k, (_, _, v) in tried.items()} if fits else value
+        entries = [(k, _match(k, options[0])[0], _match(v, options[1])) for k, v in value.items()]
+        fits = all(key and matched for _, key, (matched, _) in entries)
+        return fits, {k: v for k, _, (_, v) in entries} if fits else value
     kind = origin or hint
     if kind is tuple and isinstance(value, list):
         return True, tuple(value)

@@ -83,7 +83,9 @@ def restore(job: Run, workdir: Path) -> Any:
         UserError: There is none.
     """
     folder = checkpoint.newest(workdir).parent
-    found = checkpoint.Checkpoints(folder, keep=job.keys.keep).restore(job.abstract_state())
+    found = checkpoint.Checkpoints(folder, keep=job.keys.keep, read_only=True).restore(
+        job.abstract_state()
+    )
     if found is None:
         raise UserError(f"{workdir} has no checkpoint yet: train it first")
     return found[0]

@@ -5,19 +5,17 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 import astrojax
 from astrojax import distributed, files
-from astrojax.config import call, plain
+from astrojax.config import plain
 from astrojax.errors import UserError
-from astrojax.nn.layers import NonTrainable
 
 
 class Checkpoints:
@@ -29,9 +27,10 @@ class Checkpoints:
     Args:
         folder: Where the checkpoints are.
         keep: How many of the newest are kept.
+        read_only: Change nothing in the folder, where a training may be writing meanwhile.
     """
 
-    def __init__(self, folder: Path, *, keep: int):
+    def __init__(self, folder: Path, *, keep: int, read_only: bool = False):
         ocp = _orbax()
         # Every device writes its part of a replicated array; of a small one that takes longer to
         # compile than to write: 5 s for the first save of a small ViT on 8 devices.
@@ -40,11 +39,14 @@ class Checkpoints:
             ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20),
             override=True,
         )
-        self._args = ocp.args
+        self._args, self.read_only = ocp.args, read_only
         self.manager = ocp.CheckpointManager(
             folder.absolute(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, cleanup_tmp_directories=True, create=True
+                max_to_keep=None if read_only else keep,
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
+                read_only=read_only,
             ),
         )
 
@@ -67,7 +69,7 @@ class Checkpoints:
         args = self._args.Composite(
             state=self._args.StandardRestore(like), extra=self._args.JsonRestore()
         )
-        failures = []
+        failures: list[int] = []
         for step in steps:
             damage = "another process cannot read it"
             try:
@@ -77,13 +79,15 @@ class Checkpoints:
                     raise
                 found, damage = None, str(error).split("\n")[0][:120]
             if distributed.all_processes(found is not None):
-                self._set_aside(failures)
+                self._set_aside([] if self.read_only else failures)
                 return found["state"], found["extra"]
             failures.append(step)
             logging.warning(
                 "checkpoint %s/%d is damaged (%s); trying the one before it",
-                self.manager.directory, step, damage,
-            )  # fmt: skip
+                self.manager.directory,
+                step,
+                damage,
+            )
         if steps:
             raise UserError(
                 f"no checkpoint in {self.manager.directory} can be read for this model; "
@@ -157,123 +161,6 @@ def check_version(version: str | None, where: str) -> None:
             f"{where} was made by astrojax 0.1, whose names this version ({astrojax.__version__}) "
             "does not know: read it with astrojax 0.1 (pip install 'astrojax<0.2'), or train again"
         )
-
-
-def initialise(section: Mapping[str, Any], method: nnx.Module) -> None:
-    """Replaces parts of a method by trained ones, as the config's `init` says.
-
-    Args:
-        section: `name` is "run" (keys of `from_run`) or "torch" (keys of `from_torch`).
-        method: The method to change.
-
-    Raises:
-        UserError: Another name, a key that does not fit, or weights that do not.
-    """
-    kinds = {"run": from_run, "torch": from_torch}
-    if section.get("name") not in kinds:
-        raise UserError(
-            f"config key 'init.name' is {section.get('name')!r}; choose from {', '.join(kinds)}"
-        )
-    call(kinds[section["name"]], section, path="init", method=method)
-
-
-def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None) -> None:
-    """Replaces parts of a method by parts of another run's checkpoint.
-
-    Parameters and batch statistics are taken; optimizer state and everything else are not.
-
-    Args:
-        method: The method to change.
-        workdir: Folder of the run to take from.
-        parts: {part here: part there}, as paths of attributes: {"backbone": "encoder/backbone"};
-            places in a list are numbers: {"head/linears/0": "head/linears/0"}.
-        stem: "mean" gives a first convolution with other bands the mean over those of the run,
-            so that a grey image acts as its copies in all bands would; None forbids it.
-
-    Raises:
-        UserError: There is no such run or part, or a shape differs; the message names it.
-    """
-    if stem not in (None, "mean"):
-        raise UserError(f"config key 'init.stem' is {stem!r}; use 'mean' or None")
-    saved = restore_variables(workdir)
-    for here, there in parts.items():
-        module = _part(method, here, "init.parts")
-        names = {path: "/".join(map(str, (there, *path))) for path in _variables(module)}
-        for name in names.values():
-            if name not in saved:
-                raise UserError(f"the run in {workdir} has no '{name}' for {here!r} to start from")
-        values = {path: saved[name] for path, name in names.items()}
-        if stem is not None:
-            values = {k: _with_bands(values[k], v.shape) for k, v in _variables(module).items()}
-        _assign(module, values, there, workdir)
-
-
-def from_torch(*, method: nnx.Module, path: str, arch: str, part: str, stem: str | None) -> None:
-    """Gives a part of a method published weights, e.g. those of ImageNet.
-
-    Args:
-        method: The method to change.
-        path: A state dict as `.safetensors` or `.pth`, such as torchvision's VGG16.
-        arch: Whose names and layers it has, e.g. "torchvision/vgg16".
-        part: The part to fill, a backbone with the layers of `arch`; its classifier is left out.
-        stem: How a first convolution for other bands is made, as in `interop.torch.load`.
-
-    Raises:
-        UserError: The file does not fit `arch`, or `arch` not the part; the message names it.
-    """
-    from astrojax.interop import torch
-
-    module = _part(method, part, "init.part")
-    loaded = torch.load(
-        torch.read(path), arch=arch, bands=getattr(module, "bands", None), stem=stem,
-        classifier=False,
-    )  # fmt: skip
-    found = {k: np.asarray(v[...]) for k, v in _variables(loaded).items()}
-    missing = [k for k in _variables(module) if k not in found]
-    if missing or len(found) != len(_variables(module)):
-        raise UserError(
-            f"config key 'init.arch', {arch!r}, has other layers than {part!r} here "
-            f"({len(found)} against {len(_variables(module))} variables): set its sizes alike"
-        )
-    _assign(module, found, part, path)
-
-
-def _part(method: nnx.Module, path: str, key: str) -> nnx.Module:
-    module = method
-    for name in path.split("/"):
-        if name.isdigit() and int(name) < len(module):
-            module = module[int(name)]
-        elif hasattr(module, name):
-            module = getattr(module, name)
-        else:
-            raise UserError(f"config key '{key}' names {path!r}, which the method lacks")
-    return module
-
-
-def _variables(module: nnx.Module) -> dict[tuple, nnx.Variable]:
-    return dict(nnx.to_flat_state(nnx.state(module, nnx.Not(NonTrainable))))
-
-
-def _with_bands(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A convolution's kernel [h w c d] for another number of bands c; anything else unchanged."""
-    old = kernel.shape
-    if old == shape or len(old) != 4 or (*old[:2], old[3]) != (*shape[:2], *shape[3:]):
-        return kernel
-    return np.repeat(kernel.mean(2, keepdims=True), shape[2], 2) * (old[2] / shape[2])
-
-
-def _assign(module: nnx.Module, values: Mapping[tuple, Any], there: str, where: str) -> None:
-    """Sets every variable of a module, all of the right shape."""
-    state = nnx.state(module, nnx.Not(NonTrainable))
-    for path, variable in nnx.to_flat_state(state):
-        if values[path].shape != variable.shape:
-            name = "/".join(map(str, (there, *path)))
-            raise UserError(
-                f"'{name}' has shape {values[path].shape} in {where} and {variable.shape} "
-                "here: the two configs differ"
-            )
-        variable.set_value(jax.numpy.asarray(values[path], variable.dtype))
-    nnx.update(module, state)
 
 
 def restore_variables(workdir: str | Path) -> dict[str, np.ndarray]:

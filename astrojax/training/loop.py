@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from astrojax import distributed, errors, files
+from astrojax.data import fingerprint
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.training import checkpoint, metric_log
@@ -43,20 +44,27 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     if (workdir / "finished.json").exists():
         return False
     job = Run(settings, sources)
+    fingerprint.check(workdir / "data.json", job.sources)
     if distributed.is_main():
         checkpoint.write_config(workdir, settings.to_json())
+        files.write_json(workdir / "data.json", fingerprint.of(job.sources))
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
     found = saved.restore(job.abstract_state())
-    fresh = {"seconds": 0.0, "monitor": None, "pending": []}
+    fresh: dict[str, Any] = {"seconds": 0.0, "monitor": None, "pending": []}
     state, extra = found if found else (job.initial_state(), fresh)
     watch = settings.monitor(job=job, workdir=workdir, state=extra["monitor"])
     step, main = int(state.step), distributed.is_main()
     writer = metric_log.Writer(workdir, from_step=step) if main else metric_log.Silent()
     logging.info(
         "%s: %d steps of %d examples on %d %s device(s) of %d process(es)%s",
-        workdir, job.total_steps, job.keys.batch_size, jax.device_count(),
-        jax.default_backend(), jax.process_count(), f", resumed at step {step}" if found else "",
-    )  # fmt: skip
+        workdir,
+        job.total_steps,
+        job.keys.batch_size,
+        jax.device_count(),
+        jax.default_backend(),
+        jax.process_count(),
+        f", resumed at step {step}" if found else "",
+    )
     loop = _Loop(job, saved, writer, watch, extra)
     try:
         state = loop.fit(state)
@@ -82,7 +90,7 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
 class _Loop:
     """The state of the loop that is not part of the training state: clocks, writers, signals."""
 
-    def __init__(self, job: Run, saved: Any, writer: metric_log.Writer, watch: Any, extra: dict):
+    def __init__(self, job: Run, saved: Any, writer: Any, watch: Any, extra: dict):
         self.job, self.saved, self.writer, self.watch = job, saved, writer, watch
         self.before, self.began, self.rate = extra["seconds"], time.monotonic(), 0.0
         self.pending: list[dict] = extra["pending"]  # logs of the steps since the last record
@@ -161,8 +169,12 @@ class _Loop:
         self.writer.write(step, {**values, "examples_per_second": self.rate})
         logging.info(
             "step %d/%d  %s  %.0f images/s  %.1f min left",
-            step, self.job.total_steps, text, self.rate, left / 60,
-        )  # fmt: skip
+            step,
+            self.job.total_steps,
+            text,
+            self.rate,
+            left / 60,
+        )
 
 
 def _floats(logs: list[dict], step: int) -> list[dict[str, float]]:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run writes about itself: terminal, JSONL and TensorBoard; and the health of embeddings."""
+"""Writers of metrics: JSONL and TensorBoard."""
 
 import contextlib
 import json
-import os
 import time
 from pathlib import Path
 
+from astrojax import files
 from astrojax.errors import UserError
 
 
@@ -22,14 +22,13 @@ class Writer:
     def __init__(self, workdir: Path, *, from_step: int):
         self.path = workdir / "metrics.jsonl"
         kept = [r for r in read(workdir) if r["step"] <= from_step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-        os.replace(temporary, self.path)
+        files.write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
         self.file = self.path.open("a", encoding="utf-8")
+        self.board: _Board | None = None
         try:
             self.board = _Board(workdir / "tensorboard", from_step)
         except ImportError:  # a machine with jax alone still trains
-            self.board = None
+            pass
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Records the values of a step."""
@@ -88,12 +87,10 @@ class Silent:
 
 
 def read(workdir: Path) -> list[dict[str, float]]:
-    """The records of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    """Returns the records of `metrics.jsonl`; a damaged line costs that record alone."""
     path = Path(workdir) / "metrics.jsonl"
     records = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
     return records

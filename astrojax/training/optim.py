@@ -77,8 +77,12 @@ def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust:
     )
 
 
-_SCHEDULES = {"constant": constant, "cosine": cosine, "cosine_annealing": cosine_annealing}
-_OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lars": lars}
+_SCHEDULES: dict[str, Callable] = {
+    "constant": constant,
+    "cosine": cosine,
+    "cosine_annealing": cosine_annealing,
+}
+_OPTIMIZERS: dict[str, Callable] = {"adam": adam, "adamw": adamw, "sgd": sgd, "lars": lars}
 
 
 def build(

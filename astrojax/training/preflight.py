@@ -43,7 +43,7 @@ def run(config: Any) -> None:
 
 def data(sources: Mapping[str, Source]) -> dict[str, str]:
     """Counts, pixels, labels and duplicates of every split, and what splits share."""
-    lines = {}
+    lines: dict[str, str] = {}
     for name, source in sources.items():
         lines |= {name if not k else f"{name} {k}": v for k, v in _split(source).items()}
     for first, second in itertools.combinations(sources, 2):
@@ -52,8 +52,8 @@ def data(sources: Mapping[str, Source]) -> dict[str, str]:
 
 
 def _split(source: Source) -> dict[str, str]:
-    rows = np.unique(np.linspace(0, len(source) - 1, _SAMPLE).astype(int)) if len(source) else []
-    if not len(rows):
+    rows = np.unique(np.linspace(0, len(source) - 1, _SAMPLE).astype(int)) if len(source) else None
+    if rows is None:
         return {"": "empty"}
     images = [np.asarray(read_example(source, int(i))["image"]) for i in rows]
     info, shape = source.info, images[0].shape

@@ -21,7 +21,6 @@ from astrojax.data.source import Source
 from astrojax.data.transforms.labels import oversample
 from astrojax.errors import UserError
 from astrojax.methods import Method
-from astrojax.training import checkpoint
 from astrojax.training.settings import Settings, resolve
 
 
@@ -34,6 +33,12 @@ class TrainState(NamedTuple):
     rest: nnx.State
     opt_state: optax.OptState
     first_bad: jax.Array  # first step whose loss or gradient was not finite, or -1
+
+
+def split_state(method: Method) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """Returns the structure of a method, what gradients train, and everything else."""
+    graph, *states = nnx.split(method, nnx.Param, ...)
+    return graph, states[0], states[1]
 
 
 def make_step(
@@ -54,7 +59,7 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         method = nnx.merge(graph, params, rest, copy=True)
         method.after_update((state.step + 1) / total_steps)
-        _, params, rest = nnx.split(method, nnx.Param, ...)
+        _, params, rest = split_state(method)
 
         # A skipped update (optim.skip_nonfinite) is zero; one let through shows what went wrong.
         fine = jnp.isfinite(optax.global_norm(updates))
@@ -109,7 +114,7 @@ class Run:
                 f"they have {', '.join(train[0])}"
             )
         self.method.check(train)
-        self.graph, params, rest = nnx.split(self.method, nnx.Param, ...)
+        self.graph, params, rest = split_state(self.method)
         self.tx, self.schedule = self.settings.optim(
             params=params, steps_per_epoch=self.steps_per_epoch, total_steps=self.total_steps
         )
@@ -125,9 +130,9 @@ class Run:
     def initial_state(self) -> TrainState:
         """The state before the first step, on the mesh."""
         params, rest = self._initial
-        if self.keys.init is not None:
-            checkpoint.initialise(self.keys.init, self.method)
-            _, params, rest = nnx.split(self.method, nnx.Param, ...)
+        if self.settings.init is not None:
+            self.settings.init(method=self.method)
+            _, params, rest = split_state(self.method)
         zero = jnp.zeros((), jnp.int32)
         key = jax.random.key(self.keys.seed)
         state = TrainState(zero, key, params, rest, self.tx.init(params), zero - 1)

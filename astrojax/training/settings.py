@@ -11,7 +11,7 @@ from astrojax import evaluate, methods
 from astrojax.config import Bound, bind, plain
 from astrojax.data.open import resolve_section
 from astrojax.errors import UserError
-from astrojax.training import checkpoint, monitor, optim
+from astrojax.training import checkpoint, initialise, monitor, optim
 
 # What may differ between two starts of one run: it does not change the weights.
 _FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate")
@@ -28,7 +28,8 @@ class Keys:
         data: Which reader, and its keys (`astrojax/data/readers`).
         method: Which method, and its keys (`astrojax/methods`).
         optim: Keys of `optim.build`.
-        init: Weights to begin from, keys of `checkpoint.initialise`; None begins afresh.
+        init: Weights to begin from, keys of `initialise.from_run` or `from_torch`; None begins
+            afresh.
         monitor: Keys of `monitor.Monitor`; None validates nothing during training.
         evaluate: Evaluation tasks by name, each with its keys (`astrojax/evaluate`).
         fsdp: Devices that share one copy of the parameters; 1 replicates them.
@@ -63,12 +64,14 @@ class Settings:
         method: The method's class with its keys.
         optim: `optim.build` with its keys.
         monitor: The monitor with its keys.
+        init: What replaces parts of the first weights, with its keys, or None.
     """
 
     keys: Keys
     method: Bound
     optim: Bound
     monitor: Bound
+    init: Bound | None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the resolved config, as `config.json` of a run has it."""
@@ -94,6 +97,7 @@ def resolve(config: Any, *, data_is_open: bool = False) -> Settings:
         method=methods.bind_section(keys.method),
         optim=optim.bind_section(keys.optim),
         monitor=monitor.bind_section(keys.monitor),
+        init=initialise.bind_section(keys.init),
     )
 
 

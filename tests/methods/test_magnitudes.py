@@ -17,7 +17,7 @@ from astrojax.data.transforms.labels import thin_labels
 from astrojax.errors import UserError
 from astrojax.methods import build
 from astrojax.simulate.rgb import lupton
-from astrojax.training import checkpoint, loop
+from astrojax.training import checkpoint, initialise, loop
 from astrojax.training.run import Run
 
 INFO = DataInfo(bands=("red", "green", "blue"), image_size=16, catalogue_bands=("u", "g", "r", "z"))
@@ -229,20 +229,20 @@ def test_published_weights_fill_the_backbone(tmp_path, images):
         "name": "torch", "path": str(tmp_path / "v.safetensors"), "arch": "torchvision/vgg11",
         "part": "backbone", "stem": None,
     }  # fmt: skip
-    checkpoint.initialise(section, method)
+    initialise.bind_section(section)(method=method)
     first = method.backbone.stages[0].convs[0].kernel[...]
     np.testing.assert_array_equal(first, state["features.0.weight"].transpose(2, 3, 1, 0))
     grey = supervised(dataclasses.replace(info, bands=("V",)), backbone=vgg11, view=view,
                       stretch={"name": "linear", "scale": (1.0,)})  # fmt: skip
-    checkpoint.initialise({**section, "stem": "mean"}, grey)
+    initialise.bind_section({**section, "stem": "mean"})(method=grey)
     x = jnp.resize(images, (2, 32, 32, 1))
     np.testing.assert_allclose(
         grey.embed(x), method.embed(jnp.repeat(x, 3, -1)), rtol=1e-3, atol=1e-4  # float32 sums
     )  # fmt: skip
     with pytest.raises(UserError, match="other layers than 'backbone'"):
-        checkpoint.initialise(section, supervised())
+        initialise.bind_section(section)(method=supervised())
     with pytest.raises(UserError, match="'init.name' is 'keras'; choose from run, torch"):
-        checkpoint.initialise({**section, "name": "keras"}, method)
+        initialise.bind_section({**section, "name": "keras"})(method=method)
 
 
 def test_two_stages_of_fine_tuning_start_from_the_pretext(tmp_path, experiment, open_data):

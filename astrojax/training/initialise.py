@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initial weights from another run, or from PyTorch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from astrojax.config import Bound, bind
+from astrojax.errors import UserError
+from astrojax.nn.layers import NonTrainable
+from astrojax.training.checkpoint import restore_variables
+
+
+def bind_section(section: dict | None) -> Bound | None:
+    """Returns what the config section `init` describes, to be called with `method`.
+
+    Args:
+        section: `name` is "run" (keys of `from_run`) or "torch" (keys of `from_torch`); None
+            keeps the random weights.
+
+    Raises:
+        UserError: Another name, or a key that does not fit.
+    """
+    if section is None:
+        return None
+    kinds: dict[str, Callable] = {"run": from_run, "torch": from_torch}
+    name = section.get("name")
+    if name not in kinds:
+        raise UserError(f"config key 'init.name' is {name!r}; choose from {', '.join(kinds)}")
+    return bind(kinds[name], section, path="init", runtime=("method",))
+
+
+def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None) -> None:
+    """Replaces parts of a method by parts of another run's checkpoint.
+
+    Parameters and batch statistics are taken; optimizer state and everything else are not.
+
+    Args:
+        method: The method to change.
+        workdir: Folder of the run to take from.
+        parts: {part here: part there}, as paths of attributes: {"backbone": "encoder/backbone"};
+            places in a list are numbers: {"head/linears/0": "head/linears/0"}.
+        stem: "mean" gives a first convolution with other bands the mean over those of the run,
+            so that a grey image acts as its copies in all bands would; None forbids it.
+
+    Raises:
+        UserError: There is no such run or part, or a shape differs; the message names it.
+    """
+    if stem not in (None, "mean"):
+        raise UserError(f"config key 'init.stem' is {stem!r}; use 'mean' or None")
+    saved = restore_variables(workdir)
+    for here, there in parts.items():
+        module = _part(method, here, "init.parts")
+        names = {path: "/".join(map(str, (there, *path))) for path in _variables(module)}
+        for name in names.values():
+            if name not in saved:
+                raise UserError(f"the run in {workdir} has no '{name}' for {here!r} to start from")
+        values = {path: saved[name] for path, name in names.items()}
+        if stem is not None:
+            values = {k: _with_bands(values[k], v.shape) for k, v in _variables(module).items()}
+        _assign(module, values, there, workdir)
+
+
+def from_torch(*, method: nnx.Module, path: str, arch: str, part: str, stem: str | None) -> None:
+    """Gives a part of a method published weights, e.g. those of ImageNet.
+
+    Args:
+        method: The method to change.
+        path: A state dict as `.safetensors` or `.pth`, such as torchvision's VGG16.
+        arch: Whose names and layers it has, e.g. "torchvision/vgg16".
+        part: The part to fill, a backbone with the layers of `arch`; its classifier is left out.
+        stem: How a first convolution for other bands is made, as in `interop.torch.load`.
+
+    Raises:
+        UserError: The file does not fit `arch`, or `arch` not the part; the message names it.
+    """
+    from astrojax.interop import torch
+
+    module = _part(method, part, "init.part")
+    loaded = torch.load(
+        torch.read(path), arch=arch, bands=getattr(module, "bands", None), stem=stem,
+        classifier=False,
+    )  # fmt: skip
+    found = {k: np.asarray(v[...]) for k, v in _variables(loaded).items()}
+    missing = [k for k in _variables(module) if k not in found]
+    if missing or len(found) != len(_variables(module)):
+        raise UserError(
+            f"config key 'init.arch', {arch!r}, has other layers than {part!r} here "
+            f"({len(found)} against {len(_variables(module))} variables): set its sizes alike"
+        )
+    _assign(module, found, part, path)
+
+
+def _part(method: nnx.Module, path: str, key: str) -> nnx.Module:
+    module: Any = method
+    for name in path.split("/"):
+        if name.isdigit() and int(name) < len(module):
+            module = module[int(name)]
+        elif hasattr(module, name):
+            module = getattr(module, name)
+        else:
+            raise UserError(f"config key '{key}' names {path!r}, which the method lacks")
+    return module
+
+
+def _variables(module: nnx.Module) -> dict[tuple, nnx.Variable]:
+    return dict(nnx.to_flat_state(nnx.state(module, nnx.Not(NonTrainable))))
+
+
+def _with_bands(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A convolution's kernel [h w c d] for another number of bands c; anything else unchanged."""
+    old = kernel.shape
+    if old == shape or len(old) != 4 or (*old[:2], old[3]) != (*shape[:2], *shape[3:]):
+        return kernel
+    return np.repeat(kernel.mean(2, keepdims=True), shape[2], 2) * (old[2] / shape[2])
+
+
+def _assign(module: nnx.Module, values: Mapping[tuple, Any], there: str, where: str) -> None:
+    """Sets every variable of a module, all of the right shape."""
+    state = nnx.state(module, nnx.Not(NonTrainable))
+    for path, variable in nnx.to_flat_state(state):
+        if values[path].shape != variable.shape:
+            name = "/".join(map(str, (there, *path)))
+            raise UserError(
+                f"'{name}' has shape {values[path].shape} in {where} and {variable.shape} "
+                "here: the two configs differ"
+            )
+        variable.set_value(jax.numpy.asarray(values[path], variable.dtype))
+    nnx.update(module, state)
