@@ -2,6 +2,7 @@
 """What the documentation shows works: commands, data examples, the worked method."""
 
 import argparse
+import ast
 import importlib
 import importlib.util
 import re
@@ -12,13 +13,24 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from astrojax import methods
+from astrojax import cli, methods
 from astrojax.config import plain
 from astrojax.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAMS = [
+    path
+    for folder in ("experiments", "astrojax/cli")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 FENCE = re.compile(r"^```python(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A command of this project. It ends where its line of code does: at a backtick or another command.
+COMMAND = re.compile(
+    r"(?:(?:^ {4,}|`|&& )(?=astrojax [a-z])"
+    r"|\b(?=python3? (?:-m astrojax(?! [A-Z])|experiments/|benchmarks/|tools/|tests/)))"
+    r"(.+?)(?=`| && | &$| \| |  +#|$)"
+)
 
 
 def blocks(page):
@@ -26,36 +38,60 @@ def blocks(page):
     return [m.groups() for m in FENCE.finditer((ROOT / "docs" / page).read_text())]
 
 
-def commands():
-    """Every command that runs this project, as (page, words)."""
-    found = []
+def texts():
+    """Every text that shows commands: pages, and the docstrings of experiments and commands."""
     for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        for line in re.findall(
-            r"\bpython3? (?:-m astrojax|experiments/|benchmarks/|tools/).*", text
-        ):
-            # A command ends where its line of code does: at a closing backtick or another command.
-            words = shlex.split(re.split(r"`| && | \| |  +#", line)[0], comments=True)
-            found.append(pytest.param(words[1:], id=f"{page.stem}: {' '.join(words[1:])}"))
+        yield page.stem, page.read_text()
+    for path in PROGRAMS:
+        yield path.stem, ast.get_docstring(ast.parse(path.read_text()), clean=False) or ""
+
+
+def commands():
+    """Every command that runs this project, as (words, whether it is whole)."""
+    found = []
+    for name, text in texts():
+        for line in text.replace("\\\n", " ").splitlines():
+            for m in COMMAND.finditer(line):
+                words = shlex.split(m[1], comments=True)
+                whole = line.count("`", 0, m.start(1)) % 2 == 0  # else it is named in a sentence
+                found.append(pytest.param(words, whole, id=f"{name}: {' '.join(words)}"))
     return found
 
 
-@pytest.mark.parametrize("words", commands())
-def test_commands_exist_with_their_flags(words):
-    if words[0] == "-m":
-        spec = importlib.util.find_spec(words[1])
-        assert spec, f"there is no module {words[1]}"
-        source, flags = Path(spec.origin), words[2:]
-        if source.name == "__init__.py":
-            source = source.with_name("__main__.py")
+@pytest.mark.parametrize(("words", "whole"), commands())
+def test_commands_exist_with_their_flags(words, whole):
+    if words[0] == "astrojax":
+        check_command(words[1], words[2:], whole)
+    elif words[1:3] == ["-m", "astrojax.main"]:
+        check_command("train", words[3:], whole)
+    elif words[1:3] == ["-m", "astrojax"]:
+        check_command(words[3], words[4:], whole)
     else:
-        source, flags = ROOT / words[0], words[1:]
-    if words[1:2] in (["astrojax.main"], ["astrojax.evaluate"]):
+        assert words[1] != "-m", f"there is no module {words[2]} to run"
+        check_program(ROOT / words[1], words[2:])
+
+
+def check_command(name, flags, whole):
+    """The command's own parser takes the flags; one named in a sentence may leave out others."""
+    assert name in cli.COMMANDS, f"there is no command 'astrojax {name}'"
+    parser = cli.parser(name)
+    parser.allow_abbrev = False
+    if any(flag.startswith("--config") for flag in flags):
+        assert "--config" in parser._option_string_actions, f"astrojax {name} has no --config"
         flags = check_experiment(flags)
+    if not whole or "--help" in flags:
+        for action in parser._actions:
+            action.required = False
+    parser.error = pytest.fail
+    parser.parse_args([flag for flag in flags if flag != "--help"])
+
+
+def check_program(source, flags):
+    """The file reads the flags, or a file of this project that it imports from does."""
     text = "".join(path.read_text() for path in [source, *imported(source)])
     for flag in flags:
         name = flag.split("=")[0].removeprefix("--")
-        if flag.startswith("--") and name != "help":  # argparse has the dashes, absl has not
+        if flag.startswith("--") and name != "help":
             assert re.search(rf'"(--)?{name}"', text), f"{source} reads no {flag}"
 
 
