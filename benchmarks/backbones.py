@@ -11,8 +11,8 @@ atto; 2.5 with the small stem), 1.2 to 1.5 (tiny), 1.1 (ViT-Ti 64/8) and 1.2 (Vi
 ViT-S 64/8 was 0.9.
 """
 
+import argparse
 import statistics
-import sys
 import time
 
 import jax
@@ -233,10 +233,12 @@ def rates(passes, batch: int) -> list[float]:
 
 def main() -> None:
     """Runs the cases named on the command line, or all."""
-    chosen = sys.argv[1:] or list(CASES)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default all")
+    chosen = parser.parse_args().cases or list(CASES)
     unknown = [name for name in chosen if name not in CASES]
     if unknown:
-        sys.exit(f"no case {unknown[0]!r}; cases are: {', '.join(CASES)}")
+        parser.error(f"no case {unknown[0]!r}; cases are: {', '.join(CASES)}")
     print("case                  compile  JAX fwd     f+b  torch fwd     f+b  torch/JAX")
     for name in chosen:
         section, side, batch = CASES[name]

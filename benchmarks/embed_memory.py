@@ -5,7 +5,7 @@
     python benchmarks/embed_memory.py --counts 1000000 --search
 
 Each line is a process of its own: what `astrojax embed` runs, from file to Parquet table,
-with a small untrained network, and then `astrojax.similar` and `astrojax.anomalies` on that table.
+with a small untrained network, and then `astrojax similar` and `astrojax anomalies` on that table.
 Printed are its peak resident memory and its time, start and compilation included. On two CPU cores,
 shared with other work, embedding 10,000, 100,000 and 1,000,000 objects took 602, 619 and 643 MiB;
 similar and anomalies took 356 and 366 MiB for 10,000, 381 and 411 MiB for 1,000,000.
@@ -112,14 +112,8 @@ def main() -> None:
             for name, asked in (("similar", ["--id", "0"]), ("anomalies", [])):
                 if given.search:
                     out = ["--out", f"{folder}/{name}.csv"]
-                    commands[name] = [
-                        sys.executable,
-                        "-m",
-                        f"astrojax.{name}",
-                        *table,
-                        *asked,
-                        *out,
-                    ]
+                    command = [sys.executable, "-m", "astrojax", name]
+                    commands[name] = [*command, *table, *asked, *out]
             for name, command in commands.items():
                 print(f"{count} objects, {name}: {measured(command)}", flush=True)
 

@@ -65,7 +65,7 @@ for record in metric_log.read(RUNS / "lejepa")[-2:]:
 # %%
 from IPython.display import Image
 
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 
 evaluation.run(RUNS / "lejepa", sources)
 Image(RUNS / "lejepa" / "evaluation" / "projection.png")

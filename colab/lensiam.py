@@ -18,12 +18,12 @@ import numpy as np
 
 from astrojax.config import call, plain
 from astrojax.data.open import open_sources
-from astrojax.simulate.lens import simulator
 from astrojax.simulate.lens.deflection import Lens
+from astrojax.simulate.lens.simulator import build
 
 config = plain(lensiam.get_config(VARIANT))
 sources = open_sources(config["data"])
-simulator = call(simulator.build, config["method"]["simulator"], path="simulator")
+simulator = call(build, config["method"]["simulator"], path="simulator")
 lenses = Lens(*(sources["train"].column(name)[:6] for name in Lens._fields))
 pairs = jax.vmap(simulator.pair)(jax.random.split(jax.random.key(0), 6), lenses)
 
@@ -51,7 +51,7 @@ loop.train(config, RUNS / "lensiam", sources)
 # %%
 import json
 
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 
 evaluation.run(RUNS / "lensiam", sources)
 numbers = json.loads((RUNS / "lensiam" / "evaluation" / "metrics.json").read_text())["linear_probe"]

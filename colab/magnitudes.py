@@ -35,7 +35,7 @@ loop.train(config, RUNS / "magnitudes", sources)
 # How well it tells magnitudes it has not seen, band by band.
 
 # %%
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.table import Table
 
 evaluation.run(RUNS / "magnitudes", sources)

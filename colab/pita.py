@@ -70,7 +70,7 @@ loop.train(config, RUNS / "pita", sources)
 # %%
 from IPython.display import Image
 
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 
 evaluation.run(RUNS / "pita", sources)
 Image(RUNS / "pita" / "evaluation" / "photoz.png")

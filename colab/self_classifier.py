@@ -29,7 +29,7 @@ loop.train(config, RUNS / "self_classifier", sources)
 
 # %%
 from astrojax.evaluate import plots
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.table import Table
 
 evaluation.run(RUNS / "self_classifier", sources)

@@ -118,7 +118,7 @@ print({split: len(source) for split, source in sources.items()}, sources["train"
 import pita
 
 from astrojax.config import plain
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.training import loop
 
 config = plain(pita.get_config(VARIANT))

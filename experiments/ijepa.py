@@ -12,7 +12,7 @@ Variants:
 - default: simulated galaxies of seven classes, a ViT of 96 features on 64 x 64 pixels.
 - `smoke`: the same in seconds, for continuous integration.
 - `pool`: the default network on your own unlabelled RGB images, an NPZ file with `blob`, `offsets`
-  and `ids` (see `astrojax/data/npz.py`).
+  and `ids` (see `astrojax/data/readers/npz.py`).
 - `galaxy_zoo`: the same on labelled images, with `labels` and `class_names` besides. As above, its
   data and its evaluation serve a run that was trained on others.
 - `paper`: AstroJEPA's model 4 as its text has it (25,290,240 parameters, weight 0.6) on Galaxy10
@@ -210,7 +210,7 @@ def smoke(config: ConfigDict) -> None:
     )
     config.evaluate.knn.update({"k": (5, 10), "n_bootstrap": 20})
     config.evaluate.anomaly.n_bootstrap = 20
-    config.evaluate.heatmaps.update({"examples": 8, "shown": 2, "n_bootstrap": 4})
+    config.evaluate.heatmaps.update({"examples": 8, "shown": 2, "num_masks": 4})
     config.evaluate.projection.mosaic = 4
 
 

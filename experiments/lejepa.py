@@ -13,7 +13,7 @@ Variants:
   and two local views that suit galaxies, for a laptop.
 - `smoke`: the same in seconds, for continuous integration.
 - `pool`: the default network on your own unlabelled RGB images, an NPZ file with `blob`, `offsets`
-  and `ids` (see `astrojax/data/npz.py`).
+  and `ids` (see `astrojax/data/readers/npz.py`).
 - `small_pool`: the same images and the small residual network of `experiments/transfer.py`, for
   transfer beside `experiments/magnitudes.py:small_pool`.
 - `galaxy_zoo`: `pool` on labelled images, with `labels` and `class_names` besides. As above, its

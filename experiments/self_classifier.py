@@ -14,8 +14,9 @@ Variants:
   greyscale and hue would erase the color, and crops of a fifth the galaxy.
 - `smoke`: the same in seconds, for continuous integration.
 - `galaxy_zoo`: the same network on labelled RGB composites, an NPZ file with `blob`, `offsets`,
-  `labels` and `class_names` (see `astrojax/data/npz.py`). After 8 epochs (--config.epochs=8) the
-  clusters of 5,318 galaxies have NMI 0.084 +- 0.007 with the classes (three seeds).
+  `labels` and `class_names` (see `astrojax/data/readers/npz.py`). After 8 epochs
+  (--config.epochs=8) the clusters of 5,318 galaxies have NMI 0.084 +- 0.007 with the classes
+  (three seeds).
 - `cifar10`: the paper's recipe (first version): ResNet-18 with a 3 x 3 stem, 30 classes, 30 heads,
   SGD at a rate of 3.2, batch 256, 800 epochs, for one accelerator. The paper has NMI 0.607, ARI
   0.518 and AMI 0.605 on the test set at the last epoch.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.training import loop
 from astrojax.training.settings import resolve
 

@@ -2,8 +2,9 @@
 """Make the color tables that `astrojax.simulate` ships, from the files that GalSim carries.
 
 Run `python tools/make_sed_table.py` (needs galsim) after changing a formula here; the tables land
-in `astrojax/simulate/`. Each holds AB magnitudes in the survey's bands of objects whose rest-frame
-flux density at 5500 Angstrom, before dust, is 1 (so only colors and k-corrections, no distances).
+in `astrojax/simulate/survey/`. Each holds AB magnitudes in the survey's bands of objects whose
+rest-frame flux density at 5500 Angstrom, before dust, is 1 (so only colors and k-corrections, no
+distances).
 
 Galaxies: the four templates of Coleman, Wu & Weedman (1980), E, Sbc, Scd and Im, as extended to the
 ultraviolet and to 2.2 micron by Bolzonella et al. (2000); dust in the host after Calzetti et al.
@@ -14,6 +15,7 @@ table 2), an approximation to the measured curves. Stars there are black bodies 
 absorption features put in by hand, quasars a power law with broad lines: proxies, not models.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -179,8 +181,9 @@ def splus() -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Write both tables, rounded to 1e-4 mag so that they compress."""
-    folder = Path(__file__).parents[1] / "astrojax" / "simulate"
+    """Writes both tables, rounded to 1e-4 mag so that they compress."""
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
+    folder = Path(__file__).parents[1] / "astrojax" / "simulate" / "survey"
     for name, table in (("candels", candels()), ("splus", splus())):
         numbers = {k: v for k, v in table.items() if k != "bands"}
         rounded = {k: np.round(v, 4).astype(np.float32) for k, v in numbers.items()}

@@ -32,7 +32,7 @@ from astrojax.data.readers.npz import EncodedImages
 from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
 from astrojax.evaluate import linear_probe, plots
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.training import checkpoint
 from astrojax.training.run import Run
@@ -63,13 +63,13 @@ def features(job: Run, method: Any, images: np.ndarray) -> np.ndarray:
     return embed(method, source, batch_size=256, threads=0, mesh=job.mesh).embedding
 
 
-def areas(x: np.ndarray, y: np.ndarray, *, labels: int, n_bootstrap: int) -> list[float]:
+def areas(x: np.ndarray, y: np.ndarray, *, labels: int, draws: int) -> list[float]:
     """Area under the ROC curve of probes with `labels` labels: 5 folds times `draws`."""
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
     found = []
-    for seed in range(n_bootstrap):
+    for seed in range(draws):
         for rest, test in StratifiedKFold(5, shuffle=True, random_state=seed).split(x, y):
             few, _ = train_test_split(rest, train_size=labels, stratify=y[rest], random_state=seed)
             fit, choose = train_test_split(few, test_size=0.3, stratify=y[few], random_state=seed)
@@ -137,7 +137,7 @@ def main() -> None:
             "candidates against galaxies": (x, is_lens),
             "high against low grade": (x[ends], (grade[ends] > 0).astype(int)),
         }.items():
-            found = areas(asked, truth, labels=options.labels, n_bootstrap=3)
+            found = areas(asked, truth, labels=options.labels, draws=3)
             line = {"features": name, "task": task, "roc_auc": float(np.mean(found))}
             rows.append(line | {"std": float(np.std(found, ddof=1)), "fits": len(found)})
             logging.info("%(features)s, %(task)s: AUC %(roc_auc).3f +- %(std).3f", rows[-1])

@@ -31,7 +31,7 @@ from common import experiment, run, summarise, write_rows
 from astrojax import files
 from astrojax.data.open import open_sources
 from astrojax.evaluate import linear_probe, plots, projection, regression
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.simulate.lens.deflection import Lens
 from astrojax.simulate.lens.lens_scene import EUCLID

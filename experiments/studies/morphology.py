@@ -32,7 +32,7 @@ from astrojax import files
 from astrojax.data.open import open_sources
 from astrojax.data.split import split_hash
 from astrojax.evaluate import anomaly, classification, collapse, linear_probe, plots
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.inference.table import Table
 from astrojax.training import loop

@@ -24,7 +24,7 @@ from astrojax import files
 from astrojax.data.open import open_sources
 from astrojax.data.transforms.labels import thin_labels
 from astrojax.evaluate import photoz
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.training import loop
 from astrojax.training.run import Run

@@ -35,7 +35,7 @@ from astrojax.data.open import open_sources
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
 from astrojax.evaluate import classification, linear_probe, report
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.training import checkpoint, loop
 from astrojax.training.run import Run

@@ -26,7 +26,7 @@ from common import experiment, run, summarise, write_rows
 from astrojax import files
 from astrojax.data.open import open_sources
 from astrojax.evaluate import classification, clustering, linear_probe, plots
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.training import loop
 from astrojax.training.run import Run

@@ -29,7 +29,7 @@ from flax import nnx
 from astrojax import files
 from astrojax.data.open import open_sources
 from astrojax.evaluate import classification, collapse, heatmaps, knn, linear_probe
-from astrojax.inference import evaluation as evaluation
+from astrojax.inference import evaluation
 from astrojax.inference.embedder import embed
 from astrojax.training import loop, metric_log
 from astrojax.training.run import Run
@@ -101,7 +101,7 @@ def scores(job: Run, method: Any, sources: dict) -> dict[str, float]:
     voted = knn.predict(x["train"], y["train"], x["test"], k=20, temperature=0.1)
     health = collapse.health(jax.numpy.asarray(x["test"]))
     images = np.stack([sources["test"][i]["image"] for i in range(min(128, len(x["test"])))])
-    maps = heatmaps.patch_maps(method, images, n_bootstrap=16, seed=0)
+    maps = heatmaps.patch_maps(method, images, num_masks=16, seed=0)
     params = jax.tree.leaves(nnx.state(method, nnx.Param))
     return {
         "parameters": sum(p.size for p in params),

@@ -12,7 +12,7 @@ from flax import nnx
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource
 from astrojax.data.transforms.composite import Composite
-from astrojax.data.transforms.exclude import apply as exclude
+from astrojax.data.transforms.exclude import exclude
 from astrojax.data.transforms.labels import thin_labels
 from astrojax.errors import UserError
 from astrojax.methods import build
@@ -179,13 +179,12 @@ def test_composite_is_the_picture_of_the_means_of_bands():
         Composite(source=flux, channels=bad, stretch=10.0, q=8.0, minimum=0.0)
 
 
-def test_labelled_objects_leave_the_pool_by_id_and_by_position(images, monkeypatch):
+def test_labelled_objects_leave_the_pool_by_id_and_by_position(images):
     ra = np.arange(6.0)
     pool = source(images, np.zeros((6, 4)), id=np.arange(6), ra=ra, dec=ra)
     near = np.array([4.0 + 0.5 / 3600, 40.0])
     labelled = ArraySource({"id": np.array([1, 77]), "ra": near, "dec": near}, INFO)
-    monkeypatch.setattr("astrojax.data.exclude.load_source", lambda _: {"train": labelled})
-    keys = {"sources": {"train": pool}, "data": {}}
+    keys = {"sources": {"train": pool}, "others": [labelled]}
     left = exclude(**keys, radius_arcsec=1.0, found="drop")["train"]
     assert list(left.column("id")) == [0, 2, 3, 5]
     with pytest.raises(UserError, match="leakage: 2 of 6 train objects"):
