@@ -110,13 +110,14 @@ def flux_from_colors(
     Raises:
         UserError: Features are dereddened, and `extinction` is None.
     """
-    steps, reference = np.float64(features[:, :-1]), np.float64(features[:, -1:])
+    features = np.asarray(features, np.float64)
+    steps, reference = features[:, :-1], features[:, -1:]
     log = np.concatenate([np.zeros_like(reference), np.cumsum(steps, 1)], 1)
     log = log - log[:, 1:2] + reference
     if ebv is not None:
         if extinction is None:
             raise UserError("dereddened color features need data.info.extinction to be undone")
-        log = log - 0.4 * np.asarray(extinction) * np.float64(ebv)[:, None]
+        log = log - 0.4 * np.asarray(extinction) * np.asarray(ebv, np.float64)[:, None]
     return (10**log).astype(np.float32)
 
 

@@ -18,7 +18,7 @@ _SUFFIXES = {
 _FITS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
 _PICTURES = (".jpg", ".jpeg", ".png", ".npy")
 # For keys that a user need not give: inference wants every object, in file order, unlabelled.
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "bad_pixels": "keep", "split": None, "crop": None, "resize": None, "unreadable": "error",
     "label_thinning": None, "sentinels": {}, "classes": None, "class_names": None,
     "others": "unlabelled", "id_from": "path", "zero_points": None, "shape": None,
@@ -36,7 +36,7 @@ _IMAGES = ("images", "image", "blob", "cutouts", "stamps", "x")
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     """The keys of a reader."""
-    module = importlib.import_module(f"astrojax.data.{name}")
+    module = importlib.import_module(f"astrojax.data.readers.{name}")
     return dict(inspect.signature(module.load).parameters)
 
 
@@ -167,7 +167,7 @@ def tfds_splits(section: Mapping[str, Any]) -> list[str]:
 def _standard(names: Iterable[str]) -> dict[str, str]:
     """{standard name: column} of those whose names leave no doubt."""
     lower = {str(n).lower(): str(n) for n in names}
-    found = {}
+    found: dict[str, str] = {}
     for standard, known in _COLUMNS.items():
         there = [lower[k] for k in known if k in lower]
         found |= {standard: there[0]} if there else {}

@@ -29,10 +29,10 @@ def of(sources: Mapping[str, Source]) -> dict[str, Any]:
 
 def _of_split(source: Source) -> dict[str, Any]:
     size = len(source)
-    rows = np.unique(np.linspace(0, size - 1, _SAMPLE).astype(int)) if size else []
+    rows = np.unique(np.linspace(0, size - 1, _SAMPLE).astype(int)).tolist() if size else []
     pixels = hashlib.sha256()
     for row in rows:
-        example = read_example(source, int(row))
+        example = read_example(source, row)
         pixels.update(np.ascontiguousarray(example.get("image", 0)).tobytes())
     ids = np.asarray(source.column("id")) if has_column(source, "id") else np.arange(size)
     text = "\n".join(map(str, ids.tolist())) if ids.dtype == object else ids.tobytes()

@@ -2,6 +2,7 @@
 """Sources whose stamps stay on disk: one is read, checked and cut when it is asked for."""
 
 import dataclasses
+import functools
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -146,7 +147,8 @@ def _sample(
     for i in sampled:
         image = _stored(images, int(i))
         validate.stamp_shape(image.shape, bands, images.where(int(i)))
-        stamps.append(fit(image, crop=crop, resize=resize, where=lambda i=i: images.where(int(i))))
+        named = functools.partial(images.where, int(i))
+        stamps.append(fit(image, crop=crop, resize=resize, where=named))
     bad = sum(map(validate.count_bad, stamps))
     if bad and bad_pixels == "error":
         raise UserError(validate.bad_pixels_message(stamps, where))
@@ -241,7 +243,8 @@ def with_thinning(
 def thin_training(sources: dict[str, Source]) -> dict[str, Source]:
     """Hides redshifts of the training split where its `use_redshift` is not 1."""
     train = sources.get("train")
-    stored, rows = train, slice(None)
+    stored: Source | None = train
+    rows: slice | np.ndarray = slice(None)
     if isinstance(train, Subset):
         stored, rows = train.source, train.positions
     if isinstance(stored, StoredSource) and "use_redshift" in stored.columns:
@@ -286,7 +289,7 @@ def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"
     from PIL import Image
 
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture: Image.Image = Image.open(io.BytesIO(data))
         picture.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise Unreadable(f"{where}: {error}") from None

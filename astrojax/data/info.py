@@ -46,7 +46,11 @@ class DataInfo:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "DataInfo":
         """The inverse of `to_json`, also after a round trip through JSON text."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
 
 
 def describe(

@@ -53,7 +53,8 @@ def cut(
 
     if Path(out).exists():
         raise UserError(f"{out} exists already: choose another --out")
-    scales = np.float32(10 ** (0.4 * (MICROJANSKY_ZERO_POINT - np.asarray(zero_points))))
+    exponents = 0.4 * (MICROJANSKY_ZERO_POINT - np.asarray(zero_points))
+    scales = np.asarray(10**exponents, np.float32)
     with _Mosaics(mosaics) as opened:
         rows, corners = _inside(columns["x"], columns["y"], opened.shape, size)
         if not len(rows):
@@ -89,10 +90,12 @@ class _Mosaics:
         from astrojax.data.readers.fits import same_wcs
 
         self.opened = [fits.open(validate.file(f)) for f in files.values()]
-        self.hdus = [next((h for h in hdul if _is_image(h)), None) for hdul in self.opened]
-        for band, hdu in zip(files, self.hdus, strict=True):
+        self.hdus: list[Any] = []
+        for band, hdul in zip(files, self.opened, strict=True):
+            hdu = next((h for h in hdul if _is_image(h)), None)
             if hdu is None:
                 raise UserError(f"{files[band]} holds no image of two axes")
+            self.hdus.append(hdu)
             if hdu.shape != self.hdus[0].shape:
                 raise UserError(f"band {band} has {hdu.shape} pixels, not {self.hdus[0].shape}")
             if not same_wcs(self.hdus[0].header, hdu.header, hdu.shape):

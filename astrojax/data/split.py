@@ -88,7 +88,7 @@ def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source
     """
     if section is None:
         return {"train": source}
-    how = validate.choice(section.get("name"), ("id", "sky"), "data.split.name")
+    how = validate.choice(section.get("name", ""), ("id", "sky"), "data.split.name")
     if how == "id":
         sides = call(by_id, section, path="data.split", ids=source.column("id"))
     else:

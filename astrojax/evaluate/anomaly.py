@@ -102,7 +102,8 @@ def evaluate(
         score = {"method": np.asarray(test.predictions["anomaly_score"], np.float64)} | score
     names = None if label is None else np.array([*quantities.class_names(source.info, label), ""])
     sheet = _ranking(test, score, None if names is None else names[label], out)
-    numbers, figures = {}, []
+    numbers: dict[str, float] = {}
+    figures = []
     for name, values in score.items():
         figures.append(
             _top(test, source, name, values, None if names is None else names[label], out)

@@ -119,7 +119,8 @@ def evaluate(
     """
     train, test = quantities.require(tables, "clustering", "train", "test")
     info, label = sources["test"].info, quantities.labels(test)
-    found, listed = {}, {"id": list(test.id)}
+    found: dict[str, np.ndarray] = {}
+    listed: dict[str, Any] = {"id": list(test.id)}
     probability = test.predictions.get("class_probability")
     if probability is not None:
         probability = np.asarray(probability)
@@ -130,7 +131,8 @@ def evaluate(
         found["kmeans"] = kmeans(train.embedding, test.embedding, clusters=clusters, seed=seed)
         listed["kmeans"] = found["kmeans"]
     sheet = Sheet(write_csv(out / "clusters.csv", listed), "Cluster of every test object.")
-    numbers, figures, notes = {}, [], []
+    numbers: dict[str, float] = {}
+    figures, notes = [], []
     if label is None:
         notes.append("No agreement with classes is given: the objects have no labels.")
     for name, cluster in found.items():

@@ -51,7 +51,7 @@ def page(
         axes_name: What the plane is, e.g. "UMAP".
         title: Heading of the page.
     """
-    from matplotlib import colormaps
+    from matplotlib import color_sequences, colormaps
     from matplotlib.colors import to_hex
 
     points = points - points.mean(axis=0)  # so that single precision is enough
@@ -68,7 +68,7 @@ def page(
         "per_row": per_row,
         "sheets": sheets,
         "map": [to_hex(c) for c in colormaps["viridis"](np.arange(256))],
-        "palette": [to_hex(c) for c in colormaps["tab10"].colors],
+        "palette": [to_hex(c) for c in color_sequences["tab10"]],
     }
     # Only "</" could end the element early.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")

@@ -173,7 +173,7 @@ def choose_k(
         )
         for k in sorted(candidates)
     }
-    return max(accuracy, key=accuracy.get)
+    return max(accuracy, key=accuracy.__getitem__)
 
 
 def evaluate(
@@ -200,10 +200,9 @@ def evaluate(
     splits = quantities.require(tables, "knn", "train", "validation", "test")
     train, test = splits[0], splits[2]
     figures = [_neighbour_figure(train, test, sources, out, seed)]
-    label = [quantities.labels(table) for table in splits]
-    if any(y is None for y in label):
+    data = quantities.labelled(splits)
+    if data is None:
         return Section("knn", {}, figures, "No accuracy: the objects have no labels.")
-    data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
     chosen = choose_k(data[0], data[1], candidates=k, temperature=temperature)
     predicted = predict(*data[0], data[2][0], k=chosen, temperature=temperature)
     numbers = resampling.with_bootstrap_errors(

@@ -59,7 +59,8 @@ def classify(
     too coarse on a small validation set. Minimised by L-BFGS.
 
     Raises:
-        UserError: The training set has one class only, or embeddings are not finite.
+        UserError: The training set has one class only, embeddings are not finite, or there is no
+            penalty.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -68,7 +69,7 @@ def classify(
     # Single precision halves the time and is far finer than the solver's stop.
     train_x, val_x, test_x = (x.astype(np.float32) for x in _standardised(train_x, val_x, test_x))
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
-    best = None
+    best: tuple[float, Probe] | None = None
     # From strong to weak: each solution starts the next, which the weak ones need most.
     for penalty in sorted(penalties, reverse=True):
         model.set_params(C=1 / (penalty * len(train_y)))
@@ -77,6 +78,8 @@ def classify(
         if best is None or loss < best[0]:
             probability = model.predict_proba(test_x)
             best = (loss, Probe(model.classes_[probability.argmax(1)], probability, penalty))
+    if best is None:
+        raise UserError("a linear probe needs one penalty or more")
     return best[1]
 
 
@@ -109,25 +112,24 @@ def regress(
 ) -> Probe:
     """Ridge regression: mean squared error + penalty * |weights|^2 on standardised targets.
 
-    Of the penalties the one with the smallest validation error is taken. One eigendecomposition,
-    of the smaller of the two Gram matrices, serves all of them.
+    Of the penalties the one with the smallest validation error is taken.
 
     Raises:
-        UserError: Embeddings are not finite.
+        UserError: Embeddings are not finite, or there is no penalty.
     """
+    from sklearn.linear_model import Ridge
+
     train_x, val_x, test_x = _standardised(train_x, val_x, test_x)
     mean, scale = train_y.mean(), train_y.std() or 1.0
     target = (train_y - mean) / scale
-    wide = train_x.shape[1] > len(train_x)
-    values, vectors = np.linalg.eigh(train_x @ train_x.T if wide else train_x.T @ train_x)
-    basis = train_x.T @ vectors if wide else vectors
-    projected = vectors.T @ (target if wide else train_x.T @ target)
-    best = None
+    best: tuple[float, Probe] | None = None
     for penalty in penalties:
-        weight = basis @ (projected / (values + penalty * len(train_y)))
-        error = np.mean((val_x @ weight * scale + mean - val_y) ** 2)
+        model = Ridge(alpha=penalty * len(train_y), fit_intercept=False).fit(train_x, target)
+        error = float(np.mean((model.predict(val_x) * scale + mean - val_y) ** 2))
         if best is None or error < best[0]:
-            best = (error, Probe(test_x @ weight * scale + mean, None, penalty))
+            best = (error, Probe(model.predict(test_x) * scale + mean, None, penalty))
+    if best is None:
+        raise UserError("a linear probe needs one penalty or more")
     return best[1]
 
 
@@ -168,11 +170,11 @@ def evaluate(
         seed: Seed of subsets and bootstrap.
     """
     splits = quantities.require(tables, "linear_probe", "train", "validation", "test")
-    numbers, figures, sheets = {}, [], []
-    label = [quantities.labels(table) for table in splits]
-    if all(y is not None for y in label):
-        data = [(t.embedding[y >= 0], y[y >= 0]) for t, y in zip(splits, label, strict=True)]
-        options = {"penalties": penalties, "max_iterations": max_iterations}
+    numbers: dict[str, float] = {}
+    figures, sheets = [], []
+    data = quantities.labelled(splits)
+    if data is not None:
+        options: dict[str, Any] = {"penalties": penalties, "max_iterations": max_iterations}
         numbers, figure = _classes(data, sources["test"].info, out, options, n_bootstrap, seed)
         figures.append(figure)
         if fractions:
@@ -259,9 +261,10 @@ def _values(
     splits: list[Any], sources: dict[str, Any], out: Path, targets: tuple[str, ...],
     penalties: tuple[float, ...], n_bootstrap: int, seed: int,
 ) -> tuple[dict[str, float], Figure]:  # fmt: skip
-    info, path = sources["test"].info, "linear_probe.targets"
-    found = [quantities.pick(table, info, targets, path) for table in splits]
-    numbers, pairs = {}, {}
+    info = sources["test"].info
+    found = [quantities.pick(table, info, targets, "linear_probe.targets") for table in splits]
+    numbers: dict[str, float] = {}
+    pairs = {}
     for name in found[0]:
         known = [np.isfinite(values[name]) for values in found]
         if any(k.sum() < 2 for k in known):
@@ -276,8 +279,8 @@ def _values(
         )
         numbers |= {f"{name}_{k}": scores[k] for k in ("r2", "r2_error", "rmse", "rmse_error")}
         pairs[name] = (probe.predicted, y[2])
-    path = scatter_figure(pairs, out / "linear_probe_targets.png")
-    return numbers, Figure(path, "Linear probe: predicted against true values of the test set.")
+    figure = scatter_figure(pairs, out / "linear_probe_targets.png")
+    return numbers, Figure(figure, "Linear probe: predicted against true values of the test set.")
 
 
 def _curve_figure(curve: dict[str, list[float]], majority: float, path: Path) -> Path:

@@ -143,7 +143,7 @@ def matrix(
     if height * width <= 400:
         for i, j in np.ndindex(height, width):
             color = "white" if fraction[i, j] > 0.6 * fraction.max() else "black"
-            axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=color)
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=7, color=color)
     canvas.colorbar(image, ax=axes, label=f"fraction of the {ylabel}", aspect=30)
     return save(canvas, path)
 
@@ -194,9 +194,9 @@ def plane_panels(
 def _classes(
     cell: Any, plane: np.ndarray, label: np.ndarray, names: Sequence[str], size: float
 ) -> None:
-    from matplotlib import colormaps
+    from matplotlib import color_sequences
 
-    palette = colormaps["tab20"].colors
+    palette = color_sequences["tab20"]
     for i, name in enumerate(names):
         chosen = plane[label == i]
         cell.scatter(*chosen.T, s=size, lw=0, color=palette[(2 * i + i // 10) % 20], label=name)

@@ -90,7 +90,8 @@ def pick(
     Raises:
         UserError: A name is not there; the message lists those that are. `path` is the config key.
     """
-    found, chosen = scalars(table, info), {}
+    found = scalars(table, info)
+    chosen: dict[str, np.ndarray] = {}
     for name in names:
         parts = [name] if name in found else list(_parts(table, info, name))
         if not parts:
@@ -113,6 +114,18 @@ def labels(table: Any) -> Int[np.ndarray, " n"] | None:
         return None
     label = np.asarray(table.columns["label"]).astype(np.int64)
     return label if (label >= 0).any() else None
+
+
+def labelled(tables: Sequence[Any]) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Returns embeddings and labels of the labelled objects of each table.
+
+    None where a table has no labels.
+    """
+    label = [labels(table) for table in tables]
+    if any(y is None for y in label):
+        return None
+    known = [(t.embedding, y) for t, y in zip(tables, label, strict=True) if y is not None]
+    return [(x[y >= 0], y[y >= 0]) for x, y in known]
 
 
 def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]:

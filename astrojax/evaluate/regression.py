@@ -80,7 +80,8 @@ def evaluate(
     """
     (table,), info = quantities.require(tables, "regression", "test"), sources["test"].info
     everything = quantities.scalars(table, info)
-    numbers, pairs = {}, {}
+    numbers: dict[str, float] = {}
+    pairs = {}
     for name, target in quantities.pick(table, info, targets, "regression.targets").items():
         if f"predicted_{name}" not in everything:
             raise UserError(

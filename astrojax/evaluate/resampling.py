@@ -41,7 +41,7 @@ def with_bootstrap_errors(
     """The statistic, each number `x` followed by its bootstrap error `x_error`."""
     values = statistic(*(np.asarray(a) for a in arrays))
     errors = bootstrap(statistic, *arrays, seed=seed, n_bootstrap=n_bootstrap)
-    both = {}
+    both: dict[str, float] = {}
     for name, value in values.items():
         both |= {name: value, f"{name}_error": errors[name]}
     return both

@@ -90,7 +90,7 @@ def pit_figure(pit: Float[np.ndarray, " n"], path: Path) -> Path:
     bins = 20 if len(pit) >= 400 else 10
     canvas = plots.figure(4.8, 3.6)
     axes = canvas.subplots()
-    axes.hist(pit, bins=np.linspace(0, 1, bins + 1), color="C0", alpha=0.7)
+    axes.hist(pit, bins=np.linspace(0, 1, bins + 1).tolist(), color="C0", alpha=0.7)
     low, high = binom.interval(0.95, len(pit), 1 / bins)
     axes.axhspan(low, high, color="0.75", alpha=0.6, lw=0, label="uniform, 95%")
     axes.axhline(len(pit) / bins, color="black", lw=1)

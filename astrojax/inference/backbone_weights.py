@@ -2,6 +2,7 @@
 """The backbone of a trained method under the names of torchvision or timm."""
 
 from pathlib import Path
+from typing import Any
 
 from flax import nnx
 
@@ -59,7 +60,7 @@ def find(method: Method) -> nnx.Module:
         UserError: It has none, as a method on magnitudes.
     """
     for place in _PLACES:
-        module = method
+        module: Any = method
         for name in place.split("."):
             module = getattr(module, name, None)
         if isinstance(module, nnx.Module):

@@ -115,7 +115,7 @@ def checkpoint_name(workdir: str | Path) -> str:
 
 def _reference(job: Run, method: Method) -> tuple[np.ndarray, dict[str, float]]:
     """Embeddings of training images, and the distance beyond which an image is unlike them."""
-    train, validation = job.sources["train"], job.sources.get("validation", ())
+    train, validation = job.sources["train"], job.sources.get("validation")
     apply = Embedder(method, mesh=job.mesh, batch_size=256, predictions=False)
 
     def embedded(source: Source, limit: int) -> np.ndarray:
@@ -124,7 +124,7 @@ def _reference(job: Run, method: Method) -> tuple[np.ndarray, dict[str, float]]:
         return np.concatenate([batch[""] for batch in batches]).astype(np.float32)
 
     reference = embedded(train, _TRAINING)
-    if len(validation):
+    if validation is not None and len(validation):
         held_out = embedded(validation, _VALIDATION)
     else:  # every fourth training image stands for images that were not trained on
         held_out, reference = reference[::4], np.delete(reference, np.s_[::4], axis=0)
@@ -180,11 +180,11 @@ class Model:
     def distance(self, embedding: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Mean distance to the nearest embedded training images, in their standard deviations.
 
-        NaN for embeddings that are not finite.
+        NaN for embeddings that are not finite, and where the bundle has no reference.
         """
         found = np.full(len(embedding), np.nan)
         finite = np.isfinite(embedding).all(axis=1)
-        if finite.any():
+        if self.reference is not None and finite.any():
             k = self.card["outside"]["k"]
             found[finite] = knn_distance(self.reference, embedding[finite], k=k)
         return found

@@ -68,7 +68,7 @@ class Embedder:
             threads: Threads that read images.
             beside: Entries of the examples to hand out with the results.
         """
-        waiting = None
+        waiting: tuple[dict[str, jax.Array], int, dict[str, np.ndarray]] | None = None
         columns = (*self.inputs, *beside)
         batches = ordered_batches(
             source,
@@ -84,7 +84,8 @@ class Embedder:
             if waiting:
                 yield _fetch(*waiting)
             waiting = (result, count, seen)
-        yield _fetch(*waiting)
+        if waiting:
+            yield _fetch(*waiting)
 
     def table(self, source: Source, *, threads: int) -> Table:
         """Every example, with its columns; `threads` read images."""

@@ -87,6 +87,6 @@ def evaluate_runs(workdirs: Sequence[Path], out: Path) -> None:
         call(photoz.evaluate, sections["photoz"], path="evaluate.photoz", sources=sources, **given),
         call(uncertainty.evaluate, sections["uncertainty"], path="evaluate.uncertainty", **given),
     ]
-    members = {"members": [str(workdir) for workdir in workdirs]}
-    print(report.write(out, found, config=config | members, cost={}))
+    config = config | {"members": [str(workdir) for workdir in workdirs]}
+    print(report.write(out, found, config=config, cost={}))
     print(f"results: {out / 'report.html'}")

@@ -74,7 +74,7 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
         info: What the model was trained on: its bands and classes.
     """
     found = []
-    for name, values in (predictions | _percentiles(predictions)).items():
+    for name, values in {**predictions, **_percentiles(predictions)}.items():
         key = f"predicted_{name}"
         meaning = _MEANING.get(key, "prediction")
         classes = info.classes if "cluster" not in predictions else None
@@ -95,7 +95,7 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
 def _percentiles(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     from astrojax.nn import mixture
 
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name in predictions:
         density = mixture.read(dict(predictions), name)
         if density is not None:

@@ -175,7 +175,7 @@ def _section(
     deredden = changes.pop("deredden", model.card["dereddened"])
     catalogue = changes.pop("catalogue", changes.pop("table", None))
     name, path = detect.recognise(data, changes)
-    section = {"name": name}
+    section: dict[str, Any] = {"name": name}
     if "info" in detect.parameters(name):
         said = detect.stated(path) if name == "hdf5" and path else {}
         section["info"] = _describe(said | pixels, name, as_trained, model.info)

@@ -27,10 +27,10 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
     Raises:
         UserError: Neither or both are given, or there is no such model.
     """
-    if (workdir is None) == (folder is None):
-        raise UserError("say which model: --workdir RUN or --model BUNDLE, one of the two")
-    if folder is not None:
+    if folder is not None and workdir is None:
         return bundle.load(folder)
+    if workdir is None or folder is not None:
+        raise UserError("say which model: --workdir RUN or --model BUNDLE, one of the two")
     run = Path(workdir)
     checkpoint.read_config(run)
     kept = run / FOLDER

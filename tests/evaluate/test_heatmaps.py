@@ -9,7 +9,7 @@ from astrojax import methods as methods
 from astrojax.errors import UserError
 from astrojax.evaluate import heatmaps
 
-KEYS = {"examples": 6, "shown": 2, "n_bootstrap": 3, "seed": 0}
+KEYS = {"examples": 6, "shown": 2, "num_masks": 3, "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def model(experiment, world):
 
 def test_maps_by_hand(model, world):
     images = np.stack([world[1]["test"][i]["image"] for i in range(3)])
-    maps = heatmaps.patch_maps(model, images, n_bootstrap=3, seed=5)
+    maps = heatmaps.patch_maps(model, images, num_masks=3, seed=5)
     found, predict = {}, jax.jit(model.predict_patches)
     for i in range(3):
         key = jax.random.fold_in(jax.random.key(5), i)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from astrojax.errors import UserError
-from astrojax.evaluate import photoz
+from astrojax.evaluate import photoz, resampling
 
 
 def test_metrics_of_five_objects_worked_by_hand():
@@ -49,8 +49,8 @@ def test_bootstrap_error_of_the_bias_is_sigma_over_root_n():
     rng = np.random.default_rng(0)
     z = rng.uniform(0, 2, 400)
     pred = z + 0.03 * (1 + z) * rng.normal(size=400)
-    found = photoz.bootstrap(pred, z, seed=1, n_bootstrap=400)
-    assert found == photoz.bootstrap(pred, z, seed=1, n_bootstrap=400)
+    found = resampling.bootstrap(photoz.metrics, pred, z, seed=1, n_bootstrap=400)
+    assert found == resampling.bootstrap(photoz.metrics, pred, z, seed=1, n_bootstrap=400)
     # The standard deviation of 400 draws is itself uncertain by 1 / sqrt(800) = 3.5%.
     assert found["bias"] == pytest.approx(0.03 / 20, rel=0.15)
 

@@ -164,7 +164,8 @@ def _agree(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, stamps: Source) -> 
         places = _positions(stamps, tried[:, 0])
     except UserError:  # cutouts without positions say nothing
         return False
-    distance = nearest(*places.T, ra[tried[:, 1]], dec[tried[:, 1]])[1]
+    objects = tried[:, 1]
+    distance = nearest(places[:, 0], places[:, 1], ra[objects], dec[objects])[1]
     return bool(np.median(distance) < _NEAR_ARCSEC)
 
 
@@ -193,14 +194,14 @@ def _match_sky(
     ra: np.ndarray, dec: np.ndarray, stamps: Source, radius: float, where: str
 ) -> np.ndarray:
     places = _positions(stamps)
-    index, distance = nearest(*places.T, ra, dec)
+    index, distance = nearest(places[:, 0], places[:, 1], ra, dec)
     # For each cutout the nearest object; of cutouts that share an object, the nearest one.
     partner = np.full(len(ra), -1)
     for cutout in np.argsort(-distance):
         if distance[cutout] <= radius:
             partner[index[cutout]] = cutout
     if (partner < 0).all():
-        _, in_hours = nearest(*places.T, np.mod(ra * 15, 360), dec)
+        _, in_hours = nearest(places[:, 0], places[:, 1], np.mod(ra * 15, 360), dec)
         hours = (in_hours <= radius).any()
         raise UserError(
             f"no object of {where} is within {radius} arcsec of a cutout (nearest "

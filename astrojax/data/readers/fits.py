@@ -135,13 +135,14 @@ class FitsImages:
     ):
         self.files, self.bands, self.hdus = files, bands, hdus
         self.ids = np.array(list(files))
-        self.scale = None
+        self.scale: np.ndarray | None = None
         if isinstance(hdus, tuple) and len(hdus) != len(bands):
             raise UserError(f"data.hdus names {len(hdus)} HDUs for {len(bands)} bands")
         if zero_points is not None:
             if len(zero_points) != len(bands):
                 raise UserError(f"data.zero_points has {len(zero_points)} values, not {len(bands)}")
-            self.scale = np.float32(10 ** (0.4 * (MICROJANSKY - np.array(zero_points))))
+            exponents = 0.4 * (MICROJANSKY - np.array(zero_points))
+            self.scale = np.asarray(10**exponents, np.float32)
 
     def __len__(self) -> int:
         return len(self.ids)

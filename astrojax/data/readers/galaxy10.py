@@ -69,7 +69,7 @@ def load(
         UserError: A missing file or dataset, labels outside 0 to 9, or a crop that is too large.
     """
 
-    def open_one(one: str, _: str) -> images.StoredSource:
+    def open_one(one: str, _split: str) -> images.StoredSource:
         file = validate.file(one)
         stamps, found = open_images(file, COLUMNS, "nhwc", ("ra", "dec", "redshift", "pxscale"))
         names = SDSS if stamps[0].shape[0] == SDSS_SIDE else DECALS

@@ -7,7 +7,9 @@ theta_E, e1, e2, center_x, center_y, gamma, gamma1, gamma2.
 """
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -48,7 +50,9 @@ def load(
     if not files:
         raise UserError(f"the folder {path!r} holds no .fits files")
     parameters = [read_parameters(file) for file in files]
-    columns = {name: np.array([p[i] for p in parameters]) for i, name in enumerate(Lens._fields)}
+    columns: dict[str, Any] = {
+        name: np.array([p[i] for p in parameters]) for i, name in enumerate(Lens._fields)
+    }
     side = read_pixels(files[0]).shape[0]
     try:
         check_lens(Lens(**columns), radius=side * pixel_scale / 2, terms=10**9)
@@ -61,7 +65,7 @@ def load(
     info = {"pixel_scale": pixel_scale, "unit": "arbitrary", "zero_point": None, "noise": None}
     info |= {"extinction": None, "bands": ("lens",) if members == "both" else ("first", "second")}
     parts = division.apply(ArraySource(columns, DataInfo((), side)), split)
-    found = {}
+    found: dict[str, Source] = {}
     for name, part in parts.items():
         rows = part.column("pair")
         chosen = {n: v[rows] for n, v in columns.items()}
@@ -121,7 +125,8 @@ def read_parameters(file: Path) -> Lens:
     missing = [name for name in Lens._fields if name not in header]
     if missing:
         raise UserError(f"{file} lacks the header cards {', '.join(missing)}")
-    return Lens(*(np.float32(header[name]) for name in Lens._fields))
+    values: list[Any] = [np.float32(header[name]) for name in Lens._fields]
+    return Lens(*values)
 
 
 def read_pixels(file: Path) -> Float[np.ndarray, "h w 2"]:
@@ -137,7 +142,7 @@ def read_pixels(file: Path) -> Float[np.ndarray, "h w 2"]:
     return np.asarray(data, np.float32)
 
 
-def _open(file: Path, take):
+def _open(file: Path, take: Callable[[Any], Any]) -> Any:
     from astropy.io import fits
 
     try:
@@ -184,7 +189,8 @@ def write_folder(
     for start in range(0, count, block):
         indices = np.arange(start, min(start + block, count))
         drawn = simulate(simulator, seed, indices, pairs=True)
-        lenses = Lens(*(drawn[name] for name in Lens._fields))
+        parameters: list[Any] = [drawn[name] for name in Lens._fields]
+        lenses = Lens(*parameters)
         for i, index in enumerate(indices):
             lens = jax.tree.map(lambda values, i=i: values[i], lenses)
             write_pair(Path(folder) / f"pair_{index:06d}.fits", drawn["image"][i], lens)

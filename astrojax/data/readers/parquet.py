@@ -196,11 +196,12 @@ class ParquetImages:
         return f"{self.files[0].parent.name}, Parquet row {index}"
 
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
-        if flat.size != np.prod(self.shape):
+        shape = self.shape or ()
+        if flat.size != np.prod(shape):
             raise UserError(
                 f"{self.where(index)}: {flat.size} pixels, but data.shape is {self.shape}"
             )
-        image = flat.reshape(self.shape)
+        image = flat.reshape(shape)
         return image.transpose(1, 2, 0) if self.layout == "nchw" else image
 
     def _group(self, group: int) -> Any:

@@ -86,7 +86,9 @@ def convert(
         raise UserError(f"{target} exists already: remove it, or choose another --dataset")
     path = _build(sources, directory, name, shard_mib)
     for split, source in sources.items():
-        columns = {n: np.asarray(source.column(n)) for n in source[0] if n != "image"}
+        columns: dict[str, Any] = {
+            name: np.asarray(source.column(name)) for name in source[0] if name != "image"
+        }
         np.savez(path / f"columns_{split}.npz", **columns)
     info = next(iter(sources.values())).info.to_json()
     # Last, so that its presence says that the conversion is complete.
@@ -102,7 +104,10 @@ def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_m
     some = next(iter(sources.values()))[0]
     features = {key: _feature(key, np.asarray(value)) for key, value in some.items()}
 
-    class Converted(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    # mypy does not see the keyword of a base class that is imported when first used.
+    class Converted(  # type: ignore[call-arg]
+        tfds.core.GeneratorBasedBuilder, skip_registration=True
+    ):
         """Writes the sources."""
 
         name = dataset

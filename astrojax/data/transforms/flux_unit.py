@@ -37,9 +37,10 @@ class Converted:
                 f"pixels in {old.unit} have no zero point, so they cannot become {unit}: "
                 "leave config key 'data.convert' out"
             )
-        self.source, self.factor = source, np.float32(10 ** (0.4 * (UNITS[unit] - old.zero_point)))
+        zero_point = UNITS[unit] or 0.0
+        self.source, self.factor = source, np.float32(10 ** (0.4 * (zero_point - old.zero_point)))
         noise = None if old.noise is None else tuple(float(self.factor * n) for n in old.noise)
-        self.info = dataclasses.replace(old, unit=unit, zero_point=UNITS[unit], noise=noise)
+        self.info = dataclasses.replace(old, unit=unit, zero_point=zero_point, noise=noise)
 
     def __len__(self) -> int:
         return len(self.source)
