@@ -57,7 +57,10 @@ def parse(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> arg
     keys = [a for a in given if a.startswith("--config.")]
     parsed, rest = made.parse_known_args([a for a in given if a not in keys])
     if rest:
-        raise UserError(f"{rest[0]!r} is no flag; keys are set as --config.key=value")
+        raise UserError(
+            f"{rest[0]!r} is no flag of `{made.prog}`, whose --help lists them; keys of the "
+            "experiment are set as --config.key=value"
+        )
     parsed.experiment = load(parsed.config, keys) if parsed.config else None
     if keys and not parsed.config:
         raise UserError(f"{keys[0]} needs --config FILE")

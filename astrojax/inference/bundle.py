@@ -28,7 +28,6 @@ from jaxtyping import Bool, Float, Num
 
 import astrojax
 from astrojax import distributed, files
-from astrojax.config import plain
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource, Source, Subset
 from astrojax.data.validate import same_data
@@ -43,6 +42,7 @@ from astrojax.training.run import Run
 
 FILES = ("model.safetensors", "config.json", "card.json")
 _REFERENCE = "reference.safetensors"
+_CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
 _TRAINING, _VALIDATION = 4096, 2048  # images of the reference, and of those that set its threshold
@@ -78,7 +78,8 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
         temporary.mkdir(parents=True, exist_ok=True)
         save_file(_arrays(method), temporary / "model.safetensors")
         save_file({"embedding": reference}, temporary / _REFERENCE)
-        files.write_json(temporary / "config.json", {"method": config["method"]})
+        checkpoint.write_config(temporary, {"method": config["method"]})
+        card["sha256"] = {name: _sha256(temporary / name) for name in _CHECKED}
         files.write_json(temporary / "card.json", card)
         os.replace(temporary, folder)
     except (OSError, SafetensorError) as error:
@@ -235,31 +236,89 @@ def load(folder: str | Path) -> Model:
     Raises:
         UserError: It is no bundle, or an array in it is missing, left over or of another shape.
     """
-    from safetensors.numpy import load_file
-
     folder = Path(folder)
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no model bundle: it has no {name}")
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card = _read_card(folder)
+    present = [folder / name for name in (*FILES, _REFERENCE) if (folder / name).is_file()]
+    for name in _CHECKED:  # the sample of training images may be left out of what is shared
+        if folder / name in present and _sha256(folder / name) != card["sha256"][name]:
+            raise UserError(
+                f"{folder}: {name} is not the file that its card describes (SHA-256): the bundle "
+                "is damaged or was changed; copy it again, or export it again"
+            )
     section = checkpoint.read_config(folder)["method"]
-    method = build(plain(section), info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
-    saved = load_file(folder / "model.safetensors")
+    method = build(section, info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
+    _fill(method, _read_arrays(folder / "model.safetensors"), folder)
+    shared = folder / _REFERENCE in present
+    reference = _read_arrays(folder / _REFERENCE)["embedding"] if shared else None
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in present))
+    return Model(method, card, reference, digest.hexdigest()[:12])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    """Returns the card.
+
+    Raises:
+        UserError: It is no JSON, lacks an entry, or an older astrojax wrote it.
+    """
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        version, complete = card.get("astrojax"), {"data", "outside"} <= set(card)
+    except (AttributeError, ValueError) as error:
+        raise UserError(f"{folder}: card.json is damaged ({error}): export the run again") from None
+    checkpoint.check_version(version if "sha256" in card else None, str(folder))
+    if not complete or not set(_CHECKED) <= set(card["sha256"]):
+        raise UserError(f"{folder}: card.json lacks entries: export the run again")
+    return card
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a safetensors file; they are finite.
+
+    Raises:
+        UserError: The file is damaged, or an array has NaN or infinite values.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): export the run again") from None
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise UserError(f"{path}: '{name}' has values that are not finite")
+    return arrays
+
+
+def _fill(method: Method, saved: dict[str, np.ndarray], folder: Path) -> None:
+    """Puts saved arrays into a method.
+
+    Raises:
+        UserError: An array is missing, left over, or of another shape or type.
+    """
     state = nnx.state(method)
     for path, variable in nnx.to_flat_state(state):
         name = "/".join(map(str, path))
         if name not in saved or saved[name].shape != variable.shape:
             found = saved[name].shape if name in saved else "absent"
             raise UserError(f"{folder}: '{name}' is {found}, the config needs {variable.shape}")
+        if saved[name].dtype != variable.dtype:
+            raise UserError(
+                f"{folder}: '{name}' has the type {saved[name].dtype}, the config needs "
+                f"{variable.dtype}"
+            )
         variable.set_value(jnp.asarray(saved.pop(name)))
     if saved:
         raise UserError(f"{folder}: the config has no place for {', '.join(sorted(saved))}")
     nnx.update(method, state)
-    reference, present = None, [folder / name for name in (*FILES, _REFERENCE)]
-    if present[-1].is_file():
-        reference = load_file(present[-1])["embedding"]
-    digest = hashlib.sha256(b"".join(p.read_bytes() for p in present if p.is_file()))
-    return Model(method, card, reference, digest.hexdigest()[:12])
 
 
 def _arrays(method: Method) -> dict[str, np.ndarray]:
