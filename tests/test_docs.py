@@ -5,6 +5,8 @@ import argparse
 import ast
 import importlib
 import importlib.util
+import inspect
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +15,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+import astrojax
 from astrojax import cli, methods
 from astrojax.config import plain
 from astrojax.training.run import Run
@@ -169,3 +172,38 @@ def test_the_worked_method_trains(experiment, open_data, tmp_path, monkeypatch):
         state, logs = job.step(state, next(batches))
         losses.append(float(logs["loss"]))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_every_module_is_on_the_page_of_its_package():
+    for module in pkgutil.walk_packages(astrojax.__path__, "astrojax."):
+        if module.name in ("astrojax.main", "astrojax.__main__"):
+            continue
+        if not inspect.getmembers(importlib.import_module(module.name), defined_in(module.name)):
+            continue
+        package = module.name.split(".")[1]
+        page = ROOT / "docs" / "api" / f"{package}.md"
+        if not page.exists() and not module.ispkg and module.name.count(".") == 1:
+            page = page.with_name("index.md")
+        shown = page.read_text().splitlines()
+        assert f"::: {module.name}" in shown, f"{page.name} does not show {module.name}"
+
+
+def defined_in(module):
+    """Says of a value whether it is a function or class of that module."""
+    return lambda value: getattr(value, "__module__", None) == module
+
+
+def test_what_the_api_pages_show_exists():
+    for page in sorted((ROOT / "docs" / "api").glob("*.md")):
+        for name in re.findall(r"^::: (.+)$", page.read_text(), re.MULTILINE):
+            assert importlib.util.find_spec(name), f"{page.name} shows {name}, which is not there"
+
+
+def test_diagrams_are_those_that_their_program_draws():
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "tools" / "diagrams.py")
+    diagrams = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(diagrams)
+    for name, drawing in (("step", diagrams.step()), ("layers", diagrams.layers())):
+        assert (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8") == drawing
+    drawn = set(re.findall(r"\w+", diagrams.layers()))
+    assert {m.name for m in pkgutil.iter_modules(astrojax.__path__)} - drawn == {"__main__", "main"}
