@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import astrojax
 from astrojax.config import plain
@@ -78,12 +81,59 @@ def test_a_folder_that_is_no_bundle_and_one_that_exists(bundle, run, tmp_path):
         astrojax.export(run, bundle)
 
 
-def test_a_bundle_of_another_config_names_the_array(bundle, tmp_path):
-    import shutil
+def rewritten(bundle, folder, name, change):
+    """A copy of a bundle with one file changed, whose card has the new hash."""
+    other = shutil.copytree(bundle, folder / "other")
+    change(other / name)
+    card = json.loads((other / "card.json").read_text())
+    card["sha256"][name] = hashlib.sha256((other / name).read_bytes()).hexdigest()
+    (other / "card.json").write_text(json.dumps(card))
+    return other
 
-    other = shutil.copytree(bundle, tmp_path / "other")
-    config = json.loads((other / "config.json").read_text())
-    config["method"]["neck"] = [16, 12]
-    (other / "config.json").write_text(json.dumps(config))
+
+def test_a_bundle_of_another_config_names_the_array(bundle, tmp_path):
+    def change(path):
+        config = json.loads(path.read_text())
+        config["method"]["neck"] = [16, 12]
+        path.write_text(json.dumps(config))
+
     with pytest.raises(UserError, match="the config needs"):
+        astrojax.load(rewritten(bundle, tmp_path, "config.json", change))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda x: x.astype(np.float16), "has the type float16"),
+        (lambda x: np.full_like(x, np.nan), "values that are not finite"),
+        (lambda x: x[..., :0], "the config needs"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(bundle, tmp_path, edit, message):
+    def change(path):
+        arrays = load_file(path)
+        name = max(arrays, key=lambda n: arrays[n].size)
+        save_file({**arrays, name: np.ascontiguousarray(edit(arrays[name]))}, path)
+
+    with pytest.raises(UserError, match=message):
+        astrojax.load(rewritten(bundle, tmp_path, "model.safetensors", change))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "reference.safetensors"])
+def test_a_flipped_bit_is_noticed(bundle, tmp_path, name):
+    other = shutil.copytree(bundle, tmp_path / "other")
+    data = bytearray((other / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (other / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"{name} is not the file that its card describes"):
+        astrojax.load(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "card.json is damaged"), ("{}", "made by astrojax 0.1")]
+)
+def test_a_damaged_or_old_card_is_one_sentence(bundle, tmp_path, text, message):
+    other = shutil.copytree(bundle, tmp_path / "other")
+    (other / "card.json").write_text(text)
+    with pytest.raises(UserError, match=message):
         astrojax.load(other)
