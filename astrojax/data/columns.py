@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from astrojax.data import validate
+from astrojax.data.keys import Classes, Others, PositionUnit
 from astrojax.errors import UserError
 
 STANDARD = (
@@ -55,10 +56,10 @@ def read(
 def standardise(
     columns: Mapping[str, np.ndarray],
     *,
-    sentinels: Mapping[str, tuple],
+    sentinels: Mapping[str, tuple[float, ...]],
     where: str,
-    extinction: tuple | None = None,
-    position_unit: str = "degree",
+    extinction: tuple[float, ...] | None = None,
+    position_unit: PositionUnit = "degree",
 ) -> dict[str, np.ndarray]:
     """Clean columns: floats in float32 (positions in float64), NaN for whatever is missing.
 
@@ -99,7 +100,7 @@ def flux_from_colors(
     features: Float[np.ndarray, "n c"],
     *,
     ebv: Float[np.ndarray, " n"] | None,
-    extinction: tuple | None,
+    extinction: tuple[float, ...] | None,
 ) -> Float[np.ndarray, "n c"]:
     """Observed fluxes from PITA's color features.
 
@@ -125,8 +126,8 @@ def encode_labels(
     values: Shaped[np.ndarray, " n"],
     *,
     names: tuple[str, ...] | None,
-    classes: tuple | None,
-    others: str,
+    classes: Classes | None,
+    others: Others,
     where: str,
 ) -> tuple[Int[np.ndarray, " n"], tuple[str, ...], Int[np.ndarray, " m"]]:
     """Integer labels of the classes asked for.
@@ -145,7 +146,6 @@ def encode_labels(
     Raises:
         UserError: A class that is not in the file, or an object of no class with "error".
     """
-    validate.choice(others, ("error", "drop", "unlabelled"), "data.others")
     if names is not None:
         values = values.astype(np.int64)
         validate.class_labels(values, names, where)

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.config import call
-from astrojax.data import split, validate
+from astrojax.data import keys, split, validate
 from astrojax.data.info import DataInfo, describe, measure_noise
+from astrojax.data.keys import BadPixels, Paths
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
@@ -54,7 +55,7 @@ class StoredSource:
         *,
         crop: int | None,
         resize: int | None,
-        bad_pixels: str,
+        bad_pixels: BadPixels,
     ):
         self.images, self.columns, self.info = images, dict(columns), info
         self.crop, self.resize, self.bad_pixels = crop, resize, bad_pixels
@@ -92,7 +93,7 @@ def open_source(
     classes: Sequence[str] | None = None,
     crop: int | None = None,
     resize: int | None = None,
-    bad_pixels: str = "error",
+    bad_pixels: BadPixels = "error",
 ) -> StoredSource:
     """Puts stamps and columns together, after checks of a sample of the stamps.
 
@@ -111,7 +112,6 @@ def open_source(
         UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
             in the sample, or columns of another length.
     """
-    validate.choice(bad_pixels, ("error", "mask", "keep"), "data.bad_pixels")
     if not len(images):
         raise UserError(f"{where} holds no stamps")
     columns = {"id": np.arange(len(images)), **columns}
@@ -139,7 +139,7 @@ def _sample(
     bands: tuple[str, ...],
     crop: int | None,
     resize: int | None,
-    bad_pixels: str,
+    bad_pixels: BadPixels,
     where: str,
 ) -> list[np.ndarray]:
     """Some stamps, cut as they will be, after the checks that `open_source` lists."""
@@ -167,7 +167,7 @@ def _sample(
     return stamps
 
 
-def readable(images: Images, bad_pixels: str) -> list[int]:
+def readable(images: Images, bad_pixels: BadPixels) -> list[int]:
     """Positions of a sample of stamps; with "keep", without those whose files are damaged.
 
     Raises:
@@ -204,7 +204,7 @@ def reopen(
 
 def split_paths(
     open_one: Callable[[str, str], Source],
-    path: str | dict,
+    path: Paths,
     section: Mapping[str, Any] | None,
 ) -> dict[str, Source]:
     """One path divided by `section`, or {"train": path, "validation": path, "test": path}.
@@ -322,14 +322,13 @@ class Unreadable(UserError):
     """A file that is damaged: it may be skipped if the config says so."""
 
 
-def drop_unreadable(images: Any, policy: str) -> np.ndarray:
+def drop_unreadable(images: Any, policy: keys.Unreadable) -> np.ndarray:
     """Positions of the stamps to keep.
 
     With "error" all of them: a damaged file stops the run when it is met. With "skip" every file
     is decoded once, now, because the number of examples has to be known; the damaged ones are
     named and counted in a warning. Convert to TFDS to pay for that once.
     """
-    validate.choice(policy, ("error", "skip"), "data.unreadable")
     if policy == "error":
         return np.arange(len(images))
     kept, dropped = [], []

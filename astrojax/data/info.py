@@ -58,9 +58,9 @@ def describe(
     bands: tuple[str, ...],
     pixel_scale: float | None,
     unit: Unit,
-    zero_point: float | None,
-    noise: tuple[float, ...] | Literal["measure"] | None,
-    extinction: tuple[float, ...] | None,
+    zero_point: float | None = None,
+    noise: tuple[float, ...] | Literal["measure"] | None = None,
+    extinction: tuple[float, ...] | None = None,
     image_size: int,
     classes: Sequence[str] | None,
 ) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from astrojax.errors import UserError
 NAMES = ("train", "validation", "test")
 
 
-def by_id(ids: Shaped[np.ndarray, " n"], *, fractions: dict, seed: int) -> Shaped[np.ndarray, " n"]:
+def by_id(
+    ids: Shaped[np.ndarray, " n"], *, fractions: dict[str, float], seed: int
+) -> Shaped[np.ndarray, " n"]:
     """Split names by the hash of (seed, id).
 
     Args:
@@ -41,7 +43,7 @@ def by_sky(
     ra: Float[np.ndarray, " n"],
     dec: Float[np.ndarray, " n"],
     *,
-    fractions: dict,
+    fractions: dict[str, float],
     seed: int,
     cell: float,
     link: float,

@@ -143,8 +143,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, section, info):
         ({"info": {"unit": "mJy"}}, "data.info.unit"),
         ({"info": {"zero_point": 25.0}}, "microjansky means 23.9"),
         ({"info": {"noise": (1.0, 2.0)}}, "2 values for 4 bands"),
-        ({"layout": "chwn"}, "nchw or nhwc"),
-        ({"bad_pixels": "ignore"}, "error or mask"),
+        ({"layout": "chwn"}, "'nchw' or 'nhwc'"),
+        ({"bad_pixels": "ignore"}, "'error' or 'mask'"),
     ],
 )
 def test_a_config_that_does_not_fit_the_file(pita, section, info, changes, message):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from astrojax.config import call
 from astrojax.data.readers import lens, lens_challenge, lens_fits
 from astrojax.errors import UserError
 from astrojax.simulate.lens.deflection import Lens
@@ -133,13 +134,9 @@ def challenge(tmp_path, bands=("VIS", "J", "H"), count=8):
 
 
 def open_challenge(path, **changes):
-    keys = {
-        "bands": ("J", "H"), "factors": (1e9, 2e9), "select": {}, "missing": "drop", "crop": None,
-        "bad_pixels": "error", "split": None,
-    }  # fmt: skip
-    return lens_challenge.load(
-        path=str(path), catalogue=str(path / "catalog.csv"), **(keys | changes)
-    )
+    keys = {"bands": ("J", "H"), "factors": (1e9, 2e9), "missing": "drop"}
+    keys |= {"path": str(path), "catalogue": str(path / "catalog.csv")}
+    return call(lens_challenge.load, keys | changes, path="data")
 
 
 def test_the_challenge_layout(tmp_path):

@@ -89,7 +89,7 @@ def test_plain_arrays(zoo, section):
     [
         ({"class_names": "class_names"}, "did you mean 'names'"),
         ({"classes": ("elliptical", "spiral")}, "has no 'spiral'"),
-        ({"others": "ignore"}, "error or drop or unlabelled"),
+        ({"others": "ignore"}, "'error' or 'drop' or 'unlabelled'"),
         ({"columns": {"image": "blob", "id": "labels"}}, "4 ids occur more than once"),
         ({"columns": {"image": "blob"}, "classes": ("star",)}, "names no label"),
         ({"crop": 20}, "10 px, smaller than the crop of 20"),

@@ -10,7 +10,7 @@ import csv
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from astrojax.data import validate
 from astrojax.data.columns import encode_labels, read, standardise
 from astrojax.data.images import StoredSource
 from astrojax.data.info import DataInfo
+from astrojax.data.keys import Classes, Columns, Others, PositionUnit, Select, Sentinels
 from astrojax.data.sky import nearest
 from astrojax.data.source import Source, Subset
 from astrojax.data.split import apply
@@ -31,17 +32,17 @@ def load(
     *,
     table: str,
     cutouts: Source,
-    columns: dict,
-    match: str,
-    radius_arcsec: float,
-    position_unit: str | None,
-    unmatched: str,
-    unmatched_file: str | None,
-    select: dict,
-    classes: tuple | None,
-    others: str,
-    sentinels: dict,
-    split: dict | None,
+    columns: Columns,
+    match: Literal["id", "sky"] = "id",
+    radius_arcsec: float = 1.0,
+    position_unit: PositionUnit | None = None,
+    unmatched: Literal["error", "drop"] = "error",
+    unmatched_file: str | None = None,
+    select: Select | None = None,
+    classes: Classes | None = None,
+    others: Others = "error",
+    sentinels: Sentinels | None = None,
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Joins a catalogue to cutouts.
 
@@ -68,15 +69,13 @@ def load(
         UserError: A missing column, duplicate ids, nothing or not everything matched, or any of
             `astrojax.data.check`.
     """
-    validate.choice(match, ("id", "sky"), "data.match")
-    validate.choice(unmatched, ("error", "drop"), "data.unmatched")
     file = validate.file(table)
     found = read_table(file)
-    found = _selected(found, select, file.name)
+    found = _selected(found, select or {}, file.name)
     names = {k: v for k, v in columns.items() if k != "image"}
     picked = read(lambda n: column_values(found[n]), found.colnames, names, where=file.name)
     unit = position_unit or _position_unit(found, columns, picked, cutouts, match, file.name)
-    clean = standardise(picked, sentinels=sentinels, where=file.name, position_unit=unit)
+    clean = standardise(picked, sentinels=sentinels or {}, where=file.name, position_unit=unit)
     class_names = None
     if "label" in clean:
         clean["label"], class_names, kept = encode_labels(
@@ -119,7 +118,7 @@ class JoinedSource:
         return self.columns[name] if name in self.columns else self.stamps.column(name)
 
 
-def _selected(table: Any, select: Mapping[str, tuple], where: str) -> Any:
+def _selected(table: Any, select: Select, where: str) -> Any:
     keep = np.ones(len(table), bool)
     for name, (low, high) in select.items():
         values = column_values(table[validate.key(name, table.colnames, where)]).astype(float)
@@ -136,7 +135,7 @@ def _position_unit(
     stamps: Source,
     match: str,
     where: str,
-) -> str:
+) -> PositionUnit:
     if "ra" not in columns or "dec" not in columns:
         return "degree"
     said = str(getattr(table[names["ra"]], "unit", "") or "").lower()

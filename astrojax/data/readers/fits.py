@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from astrojax.data import images, validate
+from astrojax.data.keys import BadPixels, Paths, Unreadable
 from astrojax.data.source import Source
 from astrojax.data.units import UNITS
 from astrojax.errors import UserError
@@ -45,14 +46,14 @@ WCS_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", 
 
 def load(
     *,
-    path: str | dict,
-    hdus: tuple | int,
-    unreadable: str,
-    zero_points: tuple | None,
+    path: Paths,
+    hdus: int | tuple[int | str, ...] = 0,
+    unreadable: Unreadable = "error",
+    zero_points: tuple[float, ...] | None = None,
     info: dict,
-    crop: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    crop: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens FITS cutouts.
 
@@ -130,8 +131,8 @@ class FitsImages:
         self,
         files: dict[str, list[Path]],
         bands: tuple[str, ...],
-        hdus: tuple | int,
-        zero_points: tuple | None,
+        hdus: int | tuple[int | str, ...],
+        zero_points: tuple[float, ...] | None,
     ):
         self.files, self.bands, self.hdus = files, bands, hdus
         self.ids = np.array(list(files))
@@ -238,7 +239,10 @@ def _celestial(header: Any) -> Any:
 
 
 def _describe(
-    stamps: FitsImages, info: dict[str, Any], zero_points: tuple | None, bad_pixels: str
+    stamps: FitsImages,
+    info: dict[str, Any],
+    zero_points: tuple[float, ...] | None,
+    bad_pixels: BadPixels,
 ) -> dict[str, Any]:
     """The config's `info` with the unit and the pixel scale that the headers give."""
     headers = [h for i in images.readable(stamps, bad_pixels) for h in stamps.planes(i)[1]]

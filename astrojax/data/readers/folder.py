@@ -3,12 +3,14 @@
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.data import images, validate
 from astrojax.data.columns import encode_labels
+from astrojax.data.keys import BadPixels, Classes, Others, Paths, Unreadable
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 
@@ -17,16 +19,16 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".npy")
 
 def load(
     *,
-    path: str | dict,
-    id_from: str,
-    unreadable: str,
-    classes: tuple | None,
-    others: str,
+    path: Paths,
+    id_from: Literal["stem", "path"] = "stem",
+    unreadable: Unreadable = "error",
+    classes: Classes | None = None,
+    others: Others = "error",
     info: dict,
-    crop: int | None,
-    resize: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    crop: int | None = None,
+    resize: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens a folder: `path/<class>/<id>.jpg`, or `path/<id>.jpg` without labels.
 
@@ -49,7 +51,6 @@ def load(
         UserError: No pictures, two files with one id, a damaged file, a grey image where bands are
             three, or any of `astrojax.data.check`.
     """
-    validate.choice(id_from, ("stem", "path"), "data.id_from")
 
     def open_one(one: str, _: str) -> images.StoredSource:
         root = validate.file(one)

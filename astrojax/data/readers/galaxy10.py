@@ -55,7 +55,7 @@ SDSS_SIDE = 69
 
 
 def load(
-    *, path: str, crop: int | None, resize: int | None, split: dict | None
+    *, path: str, crop: int | None = None, resize: int | None = None, split: dict | None = None
 ) -> dict[str, Source]:
     """Opens a Galaxy10 file.
 

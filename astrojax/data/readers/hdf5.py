@@ -17,21 +17,22 @@ from jaxtyping import Shaped
 
 from astrojax.data import images, validate
 from astrojax.data.columns import read, standardise
+from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 
 
 def load(
     *,
-    path: str | dict,
-    columns: dict,
-    layout: str,
-    label_thinning: int | None,
-    sentinels: dict,
+    path: Paths,
+    columns: Columns,
+    layout: Layout,
+    label_thinning: int | None = None,
+    sentinels: Sentinels | None = None,
     info: dict,
-    crop: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    crop: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an HDF5 file, or one for each split.
 
@@ -55,7 +56,10 @@ def load(
         names = images.with_thinning(columns, label_thinning, name)
         stamps, found = open_images(validate.file(one), names, layout)
         clean = standardise(
-            found, sentinels=sentinels, where=stamps.path.name, extinction=info.get("extinction")
+            found,
+            sentinels=sentinels or {},
+            where=stamps.path.name,
+            extinction=info.get("extinction"),
         )
         return images.open_source(
             stamps, clean, info=info, where=stamps.path.name, crop=crop, bad_pixels=bad_pixels
@@ -74,7 +78,6 @@ def open_images(
     """
     import h5py
 
-    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
     try:
         handle = h5py.File(file, "r")
     except OSError as error:

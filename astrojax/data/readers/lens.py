@@ -20,11 +20,11 @@ def load(
     count: int,
     validation: int,
     test: int,
-    seed: int,
+    seed: int = 0,
     population: dict,
     observation: dict,
-    psfs: str | None,
-    stamps: str | None,
+    psfs: str | None = None,
+    stamps: str | None = None,
 ) -> dict[str, ArraySource]:
     """Simulates lenses; the first become "train", then "validation", then "test".
 

@@ -6,18 +6,19 @@ has 200 x 200 pixels of 0.1 arcsec, the others 66 x 66 of 0.3 arcsec: they canno
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from astrojax.data import images, validate
 from astrojax.data import split as division
+from astrojax.data.keys import BadPixels, Select
 from astrojax.data.readers.fits import FitsImages
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 
-BANDS = ("VIS", "Y", "J", "H")
+Band = Literal["VIS", "Y", "J", "H"]
 SCALES = {"VIS": 0.1, "Y": 0.3, "J": 0.3, "H": 0.3}  # arcsec per pixel
 ARCSEC = 206264.806  # in a radian
 
@@ -26,13 +27,13 @@ def load(
     *,
     path: str,
     catalogue: str,
-    bands: tuple,
-    factors: tuple,
-    select: dict,
-    missing: str,
-    crop: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    bands: tuple[Band, ...],
+    factors: tuple[float, ...],
+    select: Select | None = None,
+    missing: Literal["error", "drop"] = "error",
+    crop: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens cutouts with their catalogue.
 
@@ -54,15 +55,12 @@ def load(
     Raises:
         UserError: A missing folder, column or file, unknown bands, or nothing selected.
     """
-    validate.choice(missing, ("error", "drop"), "data.missing")
-    for band in bands:
-        validate.choice(band, BANDS, "data.bands")
     if len({SCALES[band] for band in bands}) != 1 or len(factors) != len(bands):
         raise UserError(
             f"config keys 'data.bands' {bands} and 'data.factors' {factors} have to be of one "
             "length, and VIS cannot be mixed with the others, whose pixels are larger"
         )
-    columns = read_catalogue(catalogue, select)
+    columns = read_catalogue(catalogue, select or {})
     files = _files(validate.file(path), bands, columns["id"], missing)
     kept = np.isin(columns["id"], list(files))
     columns = {name: values[kept] for name, values in columns.items()}
@@ -81,7 +79,7 @@ def einstein_radius(area: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     return ARCSEC * np.sqrt(area / np.pi)
 
 
-def read_catalogue(path: str, select: dict) -> dict[str, np.ndarray]:
+def read_catalogue(path: str, select: Select) -> dict[str, np.ndarray]:
     """The numeric columns of a challenge catalogue, with `id`, `theta_E` and `redshift`.
 
     Raises:
@@ -121,7 +119,9 @@ def _float(column: Any) -> Any:
     return column.astype(float) if np.ma.is_masked(column) else np.asarray(column)
 
 
-def _files(folder: Path, bands: tuple, ids: np.ndarray, missing: str) -> dict[int, list[Path]]:
+def _files(
+    folder: Path, bands: tuple[Band, ...], ids: np.ndarray, missing: str
+) -> dict[int, list[Path]]:
     """{id: its file in each band} of the objects that have all of them."""
     there = {}
     for band in bands:

@@ -9,7 +9,7 @@ theta_E, e1, e2, center_x, center_y, gamma, gamma1, gamma2.
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from astrojax.data import images, validate
 from astrojax.data import split as division
 from astrojax.data.info import DataInfo
+from astrojax.data.keys import BadPixels
 from astrojax.data.readers.lens import simulate
 from astrojax.data.source import ArraySource, Source
 from astrojax.errors import UserError
@@ -26,7 +27,12 @@ from astrojax.simulate.lens.simulator import Simulator
 
 
 def load(
-    *, path: str, members: str, pixel_scale: float, bad_pixels: str, split: dict | None
+    *,
+    path: str,
+    members: Literal["pair", "both"],
+    pixel_scale: float,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens a folder of pairs. Headers are read at start, pixels when they are asked for.
 
@@ -44,7 +50,6 @@ def load(
         UserError: No files, a damaged one, missing cards (they are named), parameters that no
             lens has, or pixels that are NaN.
     """
-    validate.choice(members, ("pair", "both"), "data.members")
     folder = validate.file(path)
     files = sorted(p for p in folder.iterdir() if p.name.endswith((".fits", ".fits.gz")))
     if not files:

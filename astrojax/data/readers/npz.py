@@ -12,24 +12,25 @@ from jaxtyping import Int, Shaped, UInt8
 
 from astrojax.data import images, validate
 from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
 
 def load(
     *,
-    path: str | dict,
-    columns: dict,
-    layout: str,
-    class_names: str | None,
-    classes: tuple | None,
-    others: str,
-    sentinels: dict,
+    path: Paths,
+    columns: Columns,
+    layout: Layout = "nhwc",
+    class_names: str | None = None,
+    classes: Classes | None = None,
+    others: Others = "error",
+    sentinels: Sentinels | None = None,
     info: dict,
-    crop: int | None,
-    resize: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    crop: int | None = None,
+    resize: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an NPZ archive, or one for each split.
 
@@ -51,13 +52,12 @@ def load(
     Raises:
         UserError: See `astrojax.data.check`.
     """
-    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
 
     def open_one(one: str, _: str) -> Source:
         file = validate.file(one)
         arrays = _arrays(file, columns, class_names)
         found = read(arrays.__getitem__, arrays, columns, where=file.name)
-        clean = standardise(found, sentinels=sentinels, where=file.name)
+        clean = standardise(found, sentinels=sentinels or {}, where=file.name)
         names, kept = None, None
         if "label" in clean:
             own = tuple(map(str, arrays[class_names])) if class_names else None

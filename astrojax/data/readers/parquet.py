@@ -22,6 +22,7 @@ from jaxtyping import Shaped
 
 from astrojax.data import images, validate
 from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
 from astrojax.data.source import Source
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
@@ -31,18 +32,18 @@ CACHE_BYTES = 512 << 20  # row groups kept in memory, per process
 
 def load(
     *,
-    path: str | dict,
-    columns: dict,
-    shape: tuple | None,
-    layout: str,
-    label_thinning: int | None,
-    classes: tuple | None,
-    sentinels: dict,
+    path: Paths,
+    columns: Columns,
+    shape: tuple[int, ...] | None = None,
+    layout: Layout = "nhwc",
+    label_thinning: int | None = None,
+    classes: tuple[str, ...] | None = None,
+    sentinels: Sentinels | None = None,
     info: dict,
-    crop: int | None,
-    resize: int | None,
-    bad_pixels: str,
-    split: dict | None,
+    crop: int | None = None,
+    resize: int | None = None,
+    bad_pixels: BadPixels = "error",
+    split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens Parquet shards.
 
@@ -67,7 +68,6 @@ def load(
     Raises:
         UserError: See `astrojax.data.check`.
     """
-    validate.choice(layout, ("nchw", "nhwc"), "data.layout")
 
     def open_one(one: str, name: str) -> images.StoredSource:
         files = _shards(one)
@@ -78,7 +78,7 @@ def load(
         stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())))
         found = read(lambda n: _column(files, n), available, names, where=where)
         clean = standardise(
-            found, sentinels=sentinels, where=where, extinction=info.get("extinction")
+            found, sentinels=sentinels or {}, where=where, extinction=info.get("extinction")
         )
         named = class_names(files[0], names.get("label")) if classes is None else classes
         if named is not None and "label" in clean:
@@ -90,7 +90,9 @@ def load(
             bad_pixels=bad_pixels,
         )  # fmt: skip
 
-    paths = hub_splits(path) if isinstance(path, str) and os.path.isdir(path) else path
+    paths: Paths = path
+    if isinstance(path, str) and os.path.isdir(path):
+        paths = {**hub_splits(path)}
     return images.thin_training(images.split_paths(open_one, paths, split))
 
 
@@ -160,7 +162,9 @@ def _column(files: list[Path], name: str) -> np.ndarray:
 class ParquetImages:
     """The image column of some shards, read by row group."""
 
-    def __init__(self, files: list[Path], name: str, shape: tuple | None, layout: str, bands: int):
+    def __init__(
+        self, files: list[Path], name: str, shape: tuple[int, ...] | None, layout: str, bands: int
+    ):
         import pyarrow.parquet as pq
 
         self.files, self.name, self.shape, self.layout, self.bands = (

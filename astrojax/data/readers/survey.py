@@ -2,6 +2,7 @@
 """The embedded survey as a data source: simulated on the spot, held in memory."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -17,15 +18,15 @@ _BLOCK = 1024
 
 def load(
     *,
-    survey: str,
+    survey: Literal["candels", "splus", "nearby"],
     count: int,
     validation: int,
     test: int,
     labelled_fraction: float,
-    held_out: str,
-    max_magnitude_error: float | None,
+    held_out: Literal["spectroscopic", "all"],
+    max_magnitude_error: float | None = None,
     stamp: int,
-    seed: int,
+    seed: int = 0,
 ) -> dict[str, ArraySource]:
     """Simulate a survey and split it.
 
@@ -51,8 +52,6 @@ def load(
         UserError: No such survey, a fraction outside [0, 1], another `held_out`, or next to
             nothing that passes.
     """
-    if held_out not in ("spectroscopic", "all"):
-        raise UserError(f"data.held_out is {held_out!r}, choose 'spectroscopic' or 'all'")
     if not 0 <= labelled_fraction <= 1:
         raise UserError(f"data.labelled_fraction is {labelled_fraction}, choose from 0 to 1")
     observed = named(survey)

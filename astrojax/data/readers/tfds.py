@@ -27,7 +27,12 @@ STANDARD = ("cifar10", "cifar100", "imagenet2012")
 
 
 def load(
-    *, directory: str, dataset: str, splits: dict, crop: int | None, resize: int | None
+    *,
+    directory: str,
+    dataset: str,
+    splits: dict[str, str | None],
+    crop: int | None = None,
+    resize: int | None = None,
 ) -> dict[str, Source]:
     """Opens a converted data set, or one that `tfds build` prepared.
 

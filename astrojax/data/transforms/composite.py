@@ -34,7 +34,13 @@ class Composite:
     """
 
     def __init__(
-        self, *, source: Source, channels: tuple, stretch: float, q: float, minimum: float
+        self,
+        *,
+        source: Source,
+        channels: tuple[tuple[str, tuple[str, ...]], ...],
+        stretch: float,
+        q: float,
+        minimum: float,
     ):
         if len(channels) != 3:
             raise UserError(

@@ -8,7 +8,7 @@ from astrojax.errors import UserError
 
 
 def thin_labels(
-    source: Source, *, column: str, count: int | None, drop_unlabelled: bool, seed: int
+    source: Source, *, column: str, count: int | None, drop_unlabelled: bool = False, seed: int = 0
 ) -> Source:
     """A training split with fewer labels; smaller counts are subsets of larger ones.
 

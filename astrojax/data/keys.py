@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of the config keys that several readers share; `astrojax.config` checks values by them."""
+
+from typing import Literal
+
+BadPixels = Literal["error", "mask", "keep"]
+Unreadable = Literal["error", "skip"]
+Others = Literal["error", "drop", "unlabelled"]
+Layout = Literal["nchw", "nhwc"]
+PositionUnit = Literal["degree", "hourangle"]
+
+# One place to divide, or one for each split.
+Paths = str | dict[str, str | None]
+# {standard name: the file's name, or the names to stack}; None is skipped.
+Columns = dict[str, str | tuple[str, ...] | None]
+# Each class a value, or (new name, (values to merge)).
+Classes = tuple[str | int | tuple[str, tuple[str | int, ...]], ...]
+# {standard name: values that mean missing}.
+Sentinels = dict[str, tuple[float, ...]]
+# {column: (lowest, highest)}.
+Select = dict[str, tuple[float, float]]
