@@ -99,12 +99,12 @@ def initialize(*, coordinator: str | None, processes: int | None, process: int |
 
 
 def is_main() -> bool:
-    """Whether this process writes the config, the log and the report."""
+    """Returns whether this process writes the config, the log and the report."""
     return jax.process_index() == 0
 
 
 def is_multiprocess() -> bool:
-    """Whether other processes take part in every step."""
+    """Returns whether other processes take part in every step."""
     return jax.process_count() > 1
 
 
@@ -120,18 +120,18 @@ def block_until_ready(tree: Any) -> None:
 
 
 def preemption_requested(step: int) -> bool:
-    """Whether any process got SIGTERM and all are to save after this step, the same for all."""
+    """Returns True on every process if any of them got SIGTERM: all save after this step."""
     return multihost_utils.reached_preemption_sync_point(step)
 
 
 def lost_process(error: BaseException) -> bool:
-    """Whether an error of JAX means that another process has gone."""
+    """Returns whether an error of JAX means that another process has gone."""
     signs = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat", "barrier")
     return is_multiprocess() and any(sign in str(error) for sign in signs)
 
 
 def all_processes(good: bool) -> bool:
-    """Whether something is so for every process; all have to call it."""
+    """Returns True if `good` is True on every process; all have to call it."""
     if not is_multiprocess():
         return good
     return bool(np.all(multihost_utils.process_allgather(np.array(good))))
@@ -169,7 +169,7 @@ def check_batch(mesh: Mesh, batch_size: int, examples: int) -> None:
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
-    """Which rows of a global batch this process reads, ascending."""
+    """Returns which rows of a global batch this process reads, ascending."""
     pieces = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.unique(np.concatenate([np.arange(batch_size)[piece] for piece in pieces]))
 
@@ -181,17 +181,17 @@ def put_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Arra
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The sharding of a batch: its rows divided among all devices."""
+    """Returns the sharding of a batch: its rows divided among all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of an array that every device has whole."""
+    """Returns the sharding of an array that every device has whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def with_mesh(mesh: Mesh, fn: Callable) -> Callable:
-    """The function, traced so that `by_row` in it knows the mesh."""
+    """Returns the function, traced so that `shard_map_rows` in it knows the mesh."""
 
     @functools.wraps(fn)
     def traced(*arguments: Any) -> Any:
@@ -202,7 +202,7 @@ def with_mesh(mesh: Mesh, fn: Callable) -> Callable:
 
 
 def shard_map_rows(fn: Callable) -> Callable:
-    """A function of arrays [b ...] that every device applies to its own rows.
+    """Returns a function of arrays [b ...] that every device applies to its own rows.
 
     For what treats rows alone and the partitioner would gather all the same: it replicates FFTs.
     """
@@ -213,7 +213,7 @@ def shard_map_rows(fn: Callable) -> Callable:
 
 
 def state_shardings(mesh: Mesh, abstract: T) -> T:
-    """A sharding for every leaf: the longest axis that "fsdp" divides, else replicated."""
+    """Returns a sharding for every leaf: the longest axis that "fsdp" divides, else replicated."""
     size = mesh.shape["fsdp"]
 
     def leaf(x: Any) -> NamedSharding:
@@ -237,7 +237,7 @@ def put_state(mesh: Mesh, state: T) -> T:
 
 
 def _spread(x: jax.Array, sharding: NamedSharding) -> jax.Array:
-    """A local array as a global one."""
+    """Returns a local array as a global one."""
     if not x.is_fully_addressable:  # on the mesh already
         return jax.device_put(x, sharding)
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
@@ -248,7 +248,7 @@ def _spread(x: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def fully_replicated(mesh: Mesh, tree: T) -> T:
-    """Arrays that this process can compute with alone; all processes have to call it."""
+    """Returns arrays that this process can compute with alone; all processes have to call it."""
     if not is_multiprocess():
         return tree
     whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)

@@ -29,8 +29,12 @@ def parser() -> argparse.ArgumentParser:
     made = options.parser("anomalies", __doc__)
     add = made.add_argument
     add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
-    add("--by", choices=("knn_distance", "mahalanobis", "method"), default="knn_distance",
-        help="score that ranks (default knn_distance)")  # fmt: skip
+    add(
+        "--by",
+        choices=("knn_distance", "mahalanobis", "method"),
+        default="knn_distance",
+        help="score that ranks (default knn_distance)",
+    )
     add("-n", type=options.positive, default=25, help="objects on the sheet (default 25)")
     add("--top", type=options.positive, default=1000, help="objects in the list (default 1000)")
     add("-k", type=options.positive, default=10, help="neighbours of knn_distance (default 10)")
@@ -64,15 +68,22 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
     print(f"{out}: the {len(order)} strangest objects by {given.by}")
     if opened is not None:
         top = slice(0, given.n)
-        captions = [f"{i}\n{s:.3g}" for i, s in zip(listed["id"][top], listed[given.by][top],
-                                                    strict=True)]  # fmt: skip
-        contact_sheet.sheet(opened, listed["id"][top], captions, png, per_row=5,
-                     title=f"The strangest objects by {given.by.replace('_', ' ')}")  # fmt: skip
+        captions = [
+            f"{i}\n{s:.3g}" for i, s in zip(listed["id"][top], listed[given.by][top], strict=True)
+        ]
+        contact_sheet.sheet(
+            opened,
+            listed["id"][top],
+            captions,
+            png,
+            per_row=5,
+            title=f"The strangest objects by {given.by.replace('_', ' ')}",
+        )
         print(f"{png}: contact sheet of the first {len(captions)}")
 
 
 def scores(rows: Any, *, k: int, clean: bool, seed: int) -> dict[str, np.ndarray]:
-    """The scores of all objects [n]; NaN for those that are left out.
+    """Returns the scores of all objects [n]; NaN for those that are left out.
 
     Args:
         rows: A `lookup.Rows`.

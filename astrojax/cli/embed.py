@@ -54,13 +54,21 @@ def make(given: argparse.Namespace, command: str, *, embedding: bool, prediction
     if predictions:
         model.check_heads(trained)
     opened = inputs.open_data(
-        given.data, given.settings, split=given.split, as_trained=given.as_trained,
-        workdir=given.workdir, model=trained,
-    )  # fmt: skip
+        given.data,
+        given.settings,
+        split=given.split,
+        as_trained=given.as_trained,
+        workdir=given.workdir,
+        model=trained,
+    )
     inputs.compare(trained, opened)
     wanted = stream.Wanted(
-        embedding=embedding, predictions=predictions, bad_pixels=given.bad_pixels,
-        batch_size=given.batch_size, threads=given.threads, chunk=given.chunk,
-    )  # fmt: skip
+        embedding=embedding,
+        predictions=predictions,
+        bad_pixels=given.bad_pixels,
+        batch_size=given.batch_size,
+        threads=given.threads,
+        chunk=given.chunk,
+    )
     stream.run(trained, opened, out, wanted, command=command, overwrite=given.overwrite)
     print(f"{out}: {opened.text}")

@@ -28,20 +28,41 @@ def parser() -> argparse.ArgumentParser:
     made = options.parser("explore", __doc__)
     add = made.add_argument
     add("--table", required=True, metavar="FILE", help="Parquet or FITS table of embeddings")
-    add("--out", default="explorer.html", metavar="FILE.html",
-        help="page to write (default explorer.html)")  # fmt: skip
+    add(
+        "--out",
+        default="explorer.html",
+        metavar="FILE.html",
+        help="page to write (default explorer.html)",
+    )
     add("--overwrite", action="store_true", help="replace the page if it exists")
-    add("--limit", type=options.positive, default=10_000, metavar="N",
-        help="most objects shown, a random choice of them (default 10000)")  # fmt: skip
-    add("--method", choices=("auto", "pca", "tsne", "umap"), default="auto", help="how the plane "
-        "is made (default auto: UMAP where it is installed, else t-SNE)")  # fmt: skip
+    add(
+        "--limit",
+        type=options.positive,
+        default=10_000,
+        metavar="N",
+        help="most objects shown, a random choice of them (default 10000)",
+    )
+    add(
+        "--method",
+        choices=("auto", "pca", "tsne", "umap"),
+        default="auto",
+        help="how the plane is made (default auto: UMAP where it is installed, else t-SNE)",
+    )
     add("--perplexity", type=float, default=30.0, help="of t-SNE (default 30)")
     add("--neighbors", type=options.positive, default=15, help="of UMAP (default 15)")
-    add("--thumbnail", type=options.positive, default=48, metavar="PIXELS",
-        help="side of a thumbnail (default 48)")  # fmt: skip
+    add(
+        "--thumbnail",
+        type=options.positive,
+        default=48,
+        metavar="PIXELS",
+        help="side of a thumbnail (default 48)",
+    )
     add("--no-sheet", action="store_true", help="no thumbnails: the images are not needed")
-    add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
-        "the table was made")  # fmt: skip
+    add(
+        "--data",
+        metavar="WHERE",
+        help="where the images are now, if not where they were when the table was made",
+    )
     add("--seed", type=int, default=0, help="of the choice and the plane (default 0)")
     return made
 
@@ -64,9 +85,12 @@ def _explore(given: argparse.Namespace, command: str) -> None:
     if len(rows) < 3:
         raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")
     points, axes_name = project(
-        embedding, method=given.method, perplexity=given.perplexity, neighbors=given.neighbors,
+        embedding,
+        method=given.method,
+        perplexity=given.perplexity,
+        neighbors=given.neighbors,
         seed=given.seed,
-    )  # fmt: skip
+    )
     found = table.take(rows)
     ids, pictures = found.pop("id"), None
     if opened is not None:
@@ -76,8 +100,13 @@ def _explore(given: argparse.Namespace, command: str) -> None:
     # The tables of an evaluation mark the data's own columns.
     values = {name.removeprefix("column_"): v for name, v in found.items() if v.ndim == 1}
     page = explorer.page(
-        ids, points, values, pictures=pictures, axes_name=axes_name, title=table.path.stem,
-    )  # fmt: skip
+        ids,
+        points,
+        values,
+        pictures=pictures,
+        axes_name=axes_name,
+        title=table.path.stem,
+    )
     temporary = out.with_name(f".{out.name}.tmp")
     temporary.write_text(page, encoding="utf-8")
     os.replace(temporary, out)

@@ -22,8 +22,12 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--workdir", required=True, metavar="RUN", help="folder of a trained run")
     add("--out", required=True, metavar="WHERE", help="folder of the bundle, or .safetensors file")
-    add("--format", choices=("bundle", "torchvision", "timm"), default="bundle",
-        help="what to write (default bundle)")  # fmt: skip
+    add(
+        "--format",
+        choices=("bundle", "torchvision", "timm"),
+        default="bundle",
+        help="what to write (default bundle)",
+    )
     return made
 
 

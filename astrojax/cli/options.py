@@ -12,79 +12,133 @@ from astrojax.errors import UserError
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is the module's docstring."""
+    """Returns a parser whose help is the module's docstring."""
     return argparse.ArgumentParser(
-        prog=f"astrojax {name}", description=text,
+        prog=f"astrojax {name}",
+        description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
 
 
 def add_model(options: argparse.ArgumentParser) -> None:
-    """`--workdir` and `--model`."""
+    """Adds `--workdir` and `--model`."""
     group = options.add_argument_group("the model, one of the two")
-    group.add_argument("--workdir", metavar="RUN", help="folder of a trained run; its bundle is "
-                       "made at first use and kept in RUN/bundle")  # fmt: skip
+    group.add_argument(
+        "--workdir",
+        metavar="RUN",
+        help="folder of a trained run; its bundle is made at first use and kept in RUN/bundle",
+    )
     group.add_argument("--model", metavar="BUNDLE", help="folder that `astrojax export` wrote")
 
 
 def add_data(options: argparse.ArgumentParser) -> None:
-    """`--data`, `--set`, `--split` and `--as-trained`."""
+    """Adds `--data`, `--set`, `--split` and `--as-trained`."""
     group = options.add_argument_group("the data")
-    group.add_argument("--data", metavar="WHERE", help="HDF5, NPZ or Parquet file; folder of FITS "
-                       "cutouts, pictures, class folders or Parquet shards; TFDS folder; pattern "
-                       "as 'cutouts/{id}_{band}.fits'; or a reader's name with --set path=...; "
-                       "the run's own data if not given")  # fmt: skip
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-                       help="what the pixels are (bands=g,r,z unit=nanomaggies zero_point=25 "
-                       "pixel_scale=0.26), catalogue=FILE to join one, or any key of the reader "
-                       "(hdus=1, crop=64, columns.redshift=ZSPEC, match=sky, ...); "
-                       "repeat it for each")  # fmt: skip
+    group.add_argument(
+        "--data",
+        metavar="WHERE",
+        help="HDF5, NPZ or Parquet file; folder of FITS "
+        "cutouts, pictures, class folders or Parquet shards; TFDS folder; pattern "
+        "as 'cutouts/{id}_{band}.fits'; or a reader's name with --set path=...; "
+        "the run's own data if not given",
+    )
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="what the pixels are (bands=g,r,z unit=nanomaggies zero_point=25 "
+        "pixel_scale=0.26), catalogue=FILE to join one, or any key of the reader "
+        "(hdus=1, crop=64, columns.redshift=ZSPEC, match=sky, ...); "
+        "repeat it for each",
+    )
     group.add_argument("--split", help="split of the data; of a run's own data 'test' if not given")
-    group.add_argument("--as-trained", action="store_true", help="I say that bands, unit, zero "
-                       "point and pixel scale are those of the model's training images where the "
-                       "files do not tell")  # fmt: skip
+    group.add_argument(
+        "--as-trained",
+        action="store_true",
+        help="I say that bands, unit, zero "
+        "point and pixel scale are those of the model's training images where the "
+        "files do not tell",
+    )
 
 
 def add_table(options: argparse.ArgumentParser) -> None:
-    """What decides how a table is made and written."""
+    """Adds what decides how a table is made and written."""
     group = options.add_argument_group("the table")
-    group.add_argument("--out", required=True, metavar="FILE", help="table to write: .parquet, "
-                       ".fits (TOPCAT) or .ecsv")  # fmt: skip
+    group.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="table to write: .parquet, .fits (TOPCAT) or .ecsv",
+    )
     group.add_argument("--overwrite", action="store_true", help="replace the table if it exists")
-    group.add_argument("--bad-pixels", choices=("null", "zero"), default="null", help="images "
-                       "with NaN or infinite pixels are flagged and have no results ('null', the "
-                       "default), or have those pixels set to zero, as data.bad_pixels='mask' "
-                       "does in training ('zero')")  # fmt: skip
-    group.add_argument("--batch-size", type=positive, default=256, metavar="N",
-                       help="images at a time on all devices (default 256)")  # fmt: skip
-    group.add_argument("--threads", type=positive, default=4, metavar="N",
-                       help="threads that read images (default 4)")  # fmt: skip
-    group.add_argument("--chunk", type=positive, default=8192, metavar="N", help="objects in a "
-                       "part; a command that is killed goes on after the last finished part when "
-                       "it is given again (default 8192)")  # fmt: skip
+    group.add_argument(
+        "--bad-pixels",
+        choices=("null", "zero"),
+        default="null",
+        help="images "
+        "with NaN or infinite pixels are flagged and have no results ('null', the "
+        "default), or have those pixels set to zero, as data.bad_pixels='mask' "
+        "does in training ('zero')",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="images at a time on all devices (default 256)",
+    )
+    group.add_argument(
+        "--threads",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="threads that read images (default 4)",
+    )
+    group.add_argument(
+        "--chunk",
+        type=positive,
+        default=8192,
+        metavar="N",
+        help="objects in a "
+        "part; a command that is killed goes on after the last finished part when "
+        "it is given again (default 8192)",
+    )
 
 
 def add_listing(options: argparse.ArgumentParser, out: str) -> None:
-    """Where a list of objects of a table goes, and its contact sheet."""
+    """Adds where a list of objects of a table goes, and its contact sheet."""
     add = options.add_argument
-    add("--out", default=out, metavar="FILE.csv",
-        help=f"list to write; the sheet is the same with .png (default {out})")  # fmt: skip
+    add(
+        "--out",
+        default=out,
+        metavar="FILE.csv",
+        help=f"list to write; the sheet is the same with .png (default {out})",
+    )
     add("--overwrite", action="store_true", help="replace list and sheet if they exist")
     add("--no-sheet", action="store_true", help="write no contact sheet: the images are not needed")
-    add("--data", metavar="WHERE", help="where the images are now, if not where they were when "
-        "the table was made")  # fmt: skip
+    add(
+        "--data",
+        metavar="WHERE",
+        help="where the images are now, if not where they were when the table was made",
+    )
 
 
 def positive(text: str) -> int:
-    """A positive whole number."""
+    """Returns a positive whole number."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
 
 
-def run(main: Callable[[Any, str], None], options: argparse.ArgumentParser, name: str,
-        arguments: Sequence[str] | None = None) -> None:  # fmt: skip
+def run(
+    main: Callable[[Any, str], None],
+    options: argparse.ArgumentParser,
+    name: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
     """Parses and runs; a user's mistake is one line and status 2, not a traceback.
 
     Args:

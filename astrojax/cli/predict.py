@@ -30,8 +30,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_model(made)
     options.add_data(made)
     options.add_table(made)
-    made.add_argument("--with-embedding", action="store_true",
-                         help="add the embedding, for astrojax.similar and anomalies")  # fmt: skip
+    made.add_argument(
+        "--with-embedding",
+        action="store_true",
+        help="add the embedding, for astrojax.similar and anomalies",
+    )
     return made
 
 

@@ -62,6 +62,12 @@ def _similar(given: argparse.Namespace, command: str) -> None:
             )
         ]
         per_row = count + 1 if len(queries) > 1 else 5
-        contact_sheet.sheet(opened, listed["id"], captions, png, per_row=per_row,
-                     title="Nearest neighbours and their cosine")  # fmt: skip
+        contact_sheet.sheet(
+            opened,
+            listed["id"],
+            captions,
+            png,
+            per_row=per_row,
+            title="Nearest neighbours and their cosine",
+        )
         print(f"{png}: contact sheet")

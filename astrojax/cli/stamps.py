@@ -23,8 +23,11 @@ def parser() -> argparse.ArgumentParser:
     add("--catalogue", required=True, help="NPZ, FITS, Parquet, ECSV, CSV or ASCII table")
     add("--x", default="x", help="column of the 0-based pixel column (default x)")
     add("--y", default="y", help="column of the 0-based pixel row (default y)")
-    add("--flux", help="flux column [n k] with `bands` beside it, or names with commas, in the "
-        "mosaics' units")  # fmt: skip
+    add(
+        "--flux",
+        help="flux column [n k] with `bands` beside it, or names with commas, in the "
+        "mosaics' units",
+    )
     add("--columns", default="", help="other columns to copy, with commas")
     add("--size", type=int, required=True, help="side of the stamps in pixels")
     add("--dtype", choices=("float32", "float16"), default="float32")

@@ -57,7 +57,7 @@ class Checkpoints:
             self.manager.save(step, args=self._args.Composite(**items), force=True)
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
-        """The newest readable checkpoint as (state, extra), or None if there is none.
+        """Returns the newest readable checkpoint as (state, extra), or None if there is none.
 
         Args:
             like: The state's tree of `jax.ShapeDtypeStruct` with the wanted shardings.
@@ -186,7 +186,7 @@ def restore_variables(workdir: str | Path) -> dict[str, np.ndarray]:
 
 
 def newest(workdir: Path) -> Path:
-    """The folder of the best checkpoint if validation chose one, else of the newest.
+    """Returns the folder of the best checkpoint if validation chose one, else of the newest.
 
     Raises:
         UserError: There is none.

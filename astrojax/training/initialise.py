@@ -81,9 +81,12 @@ def from_torch(*, method: nnx.Module, path: str, arch: str, part: str, stem: str
 
     module = _part(method, part, "init.part")
     loaded = torch.load(
-        torch.read(path), arch=arch, bands=getattr(module, "bands", None), stem=stem,
+        torch.read(path),
+        arch=arch,
+        bands=getattr(module, "bands", None),
+        stem=stem,
         classifier=False,
-    )  # fmt: skip
+    )
     found = {k: np.asarray(v[...]) for k, v in _variables(loaded).items()}
     missing = [k for k in _variables(module) if k not in found]
     if missing or len(found) != len(_variables(module)):

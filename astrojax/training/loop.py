@@ -97,7 +97,7 @@ class _Loop:
         self.stop = False
 
     def seconds(self) -> float:
-        """Wall-clock time of the run so far, over all its starts."""
+        """Returns the wall-clock time of the run so far, over all its starts."""
         return self.before + time.monotonic() - self.began
 
     def fit(self, state: TrainState) -> TrainState:

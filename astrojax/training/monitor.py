@@ -67,7 +67,7 @@ class Monitor:
         self._losses = jax.jit(self._apply_loss, out_shardings=whole)
 
     def state_dict(self) -> dict:
-        """What has to survive a restart; plain JSON."""
+        """Returns what has to survive a restart; plain JSON."""
         return dict(self.seen)  # a copy: it is written in the background
 
     def _apply(self, params: nnx.State, rest: nnx.State, batch: dict) -> jax.Array:
@@ -127,9 +127,12 @@ class Monitor:
 
     def _knn(self, embeddings: dict[str, np.ndarray]) -> float:
         voted = knn.predict(
-            embeddings["train"], self.labels["train"], embeddings["validation"], k=20,
+            embeddings["train"],
+            self.labels["train"],
+            embeddings["validation"],
+            k=20,
             temperature=0.1,
-        )  # fmt: skip
+        )
         return float(np.mean(np.asarray(voted) == self.labels["validation"]))
 
     def _remember(self, state: Any, step: int, loss: float) -> bool:

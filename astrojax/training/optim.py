@@ -13,7 +13,7 @@ from astrojax.errors import UserError
 
 
 def constant(*, epoch: float, total: int, peak_value: float) -> optax.Schedule:
-    """The same rate throughout."""
+    """Returns the same rate throughout."""
     return optax.constant_schedule(peak_value)
 
 
@@ -26,7 +26,7 @@ def cosine(
     init_value: float,
     end_value: float,
 ) -> optax.Schedule:
-    """Linear from `init_value` to `peak_value`, then half a cosine that ends at `end_value`."""
+    """Returns a line from `init_value` to `peak_value`, then half a cosine to `end_value`."""
     warmup = round(warmup_epochs * epoch)
     decay = optax.cosine_decay_schedule(peak_value, max(total - warmup, 1), end_value / peak_value)
     ramp = optax.linear_schedule(init_value, peak_value, max(warmup, 1))
@@ -44,7 +44,7 @@ def cosine_annealing(
 
 
 def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
-    """Adam with the L2 term coupled to the gradient, as in `torch.optim.Adam`."""
+    """Returns Adam with the L2 term coupled to the gradient, as in `torch.optim.Adam`."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decays),
         optax.scale_by_adam(b1=b1, b2=b2),
@@ -53,12 +53,12 @@ def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
 
 
 def adamw(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+    """Returns Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
     return optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decays)
 
 
 def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nesterov: bool):
-    """SGD whose decay enters before the momentum, as in `torch.optim.SGD`."""
+    """Returns SGD whose decay enters before the momentum, as in `torch.optim.SGD`."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decays),
         optax.sgd(rate, momentum=momentum, nesterov=nesterov),
@@ -66,7 +66,7 @@ def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nestero
 
 
 def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust: float):
-    """LARS (You et al. 2017); what is not decayed gets plain momentum SGD."""
+    """Returns LARS (You et al. 2017); what is not decayed gets plain momentum SGD."""
     return optax.lars(
         rate,
         weight_decay=weight_decay,
@@ -99,14 +99,14 @@ def build(
     steps_per_epoch: float,
     total_steps: int,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """One transformation for all parameters of a method, and its learning-rate schedule.
+    """Returns one transformation for all parameters of a method, and its learning-rate schedule.
 
     Args:
         optimizer: `name` is adam, adamw, sgd or lars; the other keys are its keywords.
         schedule: `name` is constant, cosine or cosine_annealing; the other keys are its keywords.
         decay_bias_and_norm: Whether weight decay (and LARS's trust ratio) applies to parameters
             with fewer than two axes: biases and norm scales.
-        fixed_lr: Parts of the method, e.g. ("predictor",), that stay at the peak_value rate.
+        fixed_lr: Parts of the method, e.g. ("predictor",), that stay at the peak rate.
         frozen: Parts of the method that are not trained, e.g. ("backbone",).
         clip_norm: Global gradient norm above which gradients are scaled down, or None.
         accumulate: Batches whose gradients are averaged for one update.
@@ -173,7 +173,7 @@ def _bind_named(
 
 
 def _labels(params: Any, fixed_lr: tuple[str, ...], frozen: tuple[str, ...]) -> Any:
-    """A tree like `params` that says how each parameter is trained."""
+    """Returns a tree like `params` that says how each parameter is trained."""
     parts = {str(_key(path[0])) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
     for key, names in (("fixed_lr", fixed_lr), ("frozen", frozen)):
         for name in names:

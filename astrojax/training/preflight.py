@@ -42,7 +42,7 @@ def run(config: Any) -> None:
 
 
 def data(sources: Mapping[str, Source]) -> dict[str, str]:
-    """Counts, pixels, labels and duplicates of every split, and what splits share."""
+    """Returns counts, pixels, labels and duplicates of every split, and what splits share."""
     lines: dict[str, str] = {}
     for name, source in sources.items():
         lines |= {name if not k else f"{name} {k}": v for k, v in _split(source).items()}
@@ -86,7 +86,7 @@ def _coverage(values: np.ndarray, classes: tuple[str, ...] | None) -> str:
 
 
 def _shared(first: Source, second: Source) -> str:
-    """What two splits have in common, by id and by position."""
+    """Returns what two splits have in common, by id and by position."""
     if not len(first) or not len(second):
         return "nothing in common: one is empty"
     told, columns = [], set(first[0]) & set(second[0])
@@ -101,7 +101,7 @@ def _shared(first: Source, second: Source) -> str:
 
 
 def model(job: Run) -> dict[str, str]:
-    """Parameters, and the size of a checkpoint."""
+    """Returns parameters, and the size of a checkpoint."""
     state = job.abstract_state()
     trained = sum(x.size for x in jax.tree.leaves(state.params))
     size = sum(_bytes(x) for x in jax.tree.leaves(state))
@@ -113,7 +113,7 @@ def model(job: Run) -> dict[str, str]:
 
 
 def step(job: Run) -> dict[str, str]:
-    """FLOPs, memory and time of one step, and of the run."""
+    """Returns FLOPs, memory and time of one step, and of the run."""
     batches, state = job.batches(0), job.initial_state()
     batch = next(batches)
     began = time.perf_counter()
@@ -152,7 +152,7 @@ def predicted_bytes(compiled: Any) -> int:
 
 
 def _median(fn: Callable[[], Any]) -> float:
-    """Seconds of a call, after one that is not counted."""
+    """Returns seconds of a call, after one that is not counted."""
     fn()
     seconds = []
     for _ in range(_STEPS):

@@ -44,7 +44,7 @@ def split_state(method: Method) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
 def make_step(
     graph: nnx.GraphDef, tx: optax.GradientTransformation, total_steps: int
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """The training step of a method, not yet jitted."""
+    """Returns the training step of a method, not yet jitted."""
 
     def step(state: TrainState, batch: dict[str, jax.Array]):
         key = jax.random.fold_in(state.key, state.step)
@@ -128,7 +128,7 @@ class Run:
         )
 
     def initial_state(self) -> TrainState:
-        """The state before the first step, on the mesh."""
+        """Returns the state before the first step, on the mesh."""
         params, rest = self._initial
         if self.settings.init is not None:
             self.settings.init(method=self.method)
@@ -139,7 +139,7 @@ class Run:
         return distributed.put_state(self.mesh, jax.tree.map(jnp.array, state))
 
     def abstract_state(self) -> TrainState:
-        """Shapes, types and shardings of the state, without its values."""
+        """Returns shapes, types and shardings of the state, without its values."""
         params, rest = self._initial
         zero = jnp.zeros((), jnp.int32)
         abstract = jax.eval_shape(
@@ -154,7 +154,7 @@ class Run:
         )
 
     def batches(self, start: int) -> Iterator[dict[str, jax.Array]]:
-        """Global batches on the devices, from that of step `start` on."""
+        """Returns global batches on the devices, from that of step `start` on."""
         local = batching.local_batches(
             self.stream,
             columns=self.method.columns,
@@ -167,5 +167,5 @@ class Run:
         return batching.prefetch(local, lambda batch: distributed.put_batch(self.mesh, batch))
 
     def method_at(self, state: TrainState) -> Method:
-        """The method with the weights of a state."""
+        """Returns the method with the weights of a state."""
         return nnx.merge(self.graph, state.params, state.rest, copy=True)
