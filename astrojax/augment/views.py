@@ -1,21 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a config section to a view maker: a function (key, images) -> views."""
+"""Makes functions (key, images) -> views from config sections."""
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax.augment import galaxy, natural
 from astrojax.config import bind
-from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
+
+
+@runtime_checkable
+class Stamps(Protocol):
+    """What a view has to know of the images; a `DataInfo` has it."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square stamps, in pixels."""
+        ...
+
+    @property
+    def noise(self) -> tuple[float, ...] | None:
+        """Standard deviation of the sky noise per band, or None if it is not known."""
+        ...
+
 
 View = Callable[[PRNGKeyArray, Array], Float[Array, "b h w c"]]
 
 
-def make(section: Mapping[str, Any], *, info: DataInfo, path: str) -> View:
+def make(section: Mapping[str, Any], *, info: Stamps, path: str) -> View:
     """Binds a view's hyper-parameters; checks them against the data before anything is computed.
 
     Args:
@@ -30,7 +45,7 @@ def make(section: Mapping[str, Any], *, info: DataInfo, path: str) -> View:
     """
     keys = {k: v for k, v in section.items() if k != "name"}
     if section.get("name") == "galaxy":
-        fn = galaxy.galaxy_view
+        fn: Callable[..., Array] = galaxy.galaxy_view
         keys["noise"] = _noise(keys.get("noise"), info, path)
     elif section.get("name") == "natural":
         fn = natural.natural_view
@@ -47,7 +62,8 @@ def make(section: Mapping[str, Any], *, info: DataInfo, path: str) -> View:
     return functools.partial(fn, **keys)
 
 
-def _noise(factor: Any, info: DataInfo, path: str) -> tuple[float, ...] | None:
+def _noise(factor: Any, info: Stamps, path: str) -> tuple[float, ...] | None:
+    """Returns the noise that is added, per band, from the multiple that the config asks for."""
     if isinstance(factor, bool) or not isinstance(factor, int | float):
         raise UserError(
             f"config key '{path}.noise' is {factor!r}; it has to be a number, the multiple of the "
