@@ -200,14 +200,6 @@ def require(source: Source, names: Iterable[str], where: str) -> None:
             )
 
 
-def labelled(source: Source, name: str, where: str) -> None:
-    """Raises `UserError` if no example has the label (NaN, or -1 for classes, mean none)."""
-    values = np.asarray(source.column(name))
-    known = values >= 0 if values.dtype.kind in "iu" else np.isfinite(values)
-    if not known.any():
-        raise UserError(f"{where}: not one of {len(values)} objects has a {name}")
-
-
 def disjoint(
     first: Source, second: Source, what: tuple[str, str], *, radius_arcsec: float | None
 ) -> None:

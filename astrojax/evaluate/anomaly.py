@@ -72,10 +72,10 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    k: int,
-    anomalous: tuple[str, ...],
-    n_bootstrap: int,
-    seed: int,
+    k: int = 10,
+    anomalous: tuple[str, ...] = (),
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Ranks the test objects by each score; writes `anomalies.csv` and a sheet of the top 25.
 

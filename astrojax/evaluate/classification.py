@@ -30,9 +30,9 @@ def confusion(
     predicted: Int[np.ndarray, " n"], label: Int[np.ndarray, " n"], *, size: int
 ) -> Int[np.ndarray, "k k"]:
     """Counts [true class, predicted class]."""
-    counts = np.zeros((size, size), np.int64)
-    np.add.at(counts, (label, predicted), 1)
-    return counts
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(label, predicted, labels=np.arange(size))
 
 
 def evaluate(
@@ -40,8 +40,8 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    n_bootstrap: int,
-    seed: int,
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Scores `predictions["class_probability"]` [n k] against the labels of the test set.
 

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 from astrojax.data.source import Source
 from astrojax.evaluate import plots, quantities
-from astrojax.evaluate.projection import choose, project
+from astrojax.evaluate.projection import Method, choose, project
 from astrojax.evaluate.report import Link, Section
 
 CLASSES = 40  # more names than this are no classes
@@ -108,12 +108,12 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    method: str,
-    perplexity: float,
-    neighbors: int,
-    limit: int,
-    thumbnail: int,
-    seed: int,
+    method: Method = "auto",
+    perplexity: float = 30.0,
+    neighbors: int = 15,
+    limit: int = 5000,
+    thumbnail: int = 48,
+    seed: int = 0,
 ) -> Section:
     """Writes `explorer.html`: the test embedding in two dimensions, to look at in a browser.
 

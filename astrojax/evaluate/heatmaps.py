@@ -103,10 +103,10 @@ def evaluate(
     out: Path,
     model: Any,
     *,
-    examples: int,
-    shown: int,
-    num_masks: int,
-    seed: int,
+    examples: int = 128,
+    shown: int = 6,
+    num_masks: int = 32,
+    seed: int = 0,
 ) -> Section:
     """Draws the maps of some test galaxies and averages them over more.
 

@@ -143,21 +143,6 @@ def _vote(
     return classes[votes.reshape(len(labels), -1).argmax(axis=1)]
 
 
-def regress(
-    train_embeddings: Float[Array | np.ndarray, "n d"],
-    train_targets: Float[Array | np.ndarray, "n ..."],
-    test_embeddings: Float[Array | np.ndarray, "b d"],
-    *,
-    k: int,
-    temperature: float,
-) -> Float[Array, "b ..."]:
-    """The mean target of the k nearest, weighted by exp(cosine / temperature)."""
-    index, similarity = neighbours(train_embeddings, test_embeddings, k=k)
-    weight = weights(similarity, temperature=temperature)
-    weight /= weight.sum(axis=1, keepdims=True)
-    return jnp.asarray(np.einsum("bk,bk...->b...", weight, np.asarray(train_targets)[index]))
-
-
 def choose_k(
     train: tuple[Shaped[np.ndarray, "n d"], Int[np.ndarray, " n"]],
     val: tuple[Shaped[np.ndarray, "b d"], Int[np.ndarray, " b"]],
@@ -181,10 +166,10 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    k: tuple[int, ...],
-    temperature: float,
-    n_bootstrap: int,
-    seed: int,
+    k: tuple[int, ...] = (5, 10, 20, 50),
+    temperature: float = 0.1,
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Classifies the test set by its neighbours in the training set.
 

@@ -147,13 +147,13 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    targets: tuple[str, ...],
-    penalties: tuple[float, ...],
-    fractions: tuple[float, ...],
-    repeats: int,
-    max_iterations: int,
-    n_bootstrap: int,
-    seed: int,
+    targets: tuple[str, ...] = (),
+    penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    fractions: tuple[float, ...] = (),
+    repeats: int = 5,
+    max_iterations: int = 300,
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Probes the embedding for the classes, where there are labels, and for scalar columns.
 

@@ -132,11 +132,11 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    magnitude: str,
-    magnitude_edges: tuple[float, ...],
-    redshift_edges: tuple[float, ...],
-    n_bootstrap: int,
-    seed: int,
+    magnitude: str = "",
+    magnitude_edges: tuple[float, ...] = (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
+    redshift_edges: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Scores `predictions["redshift"]` against the redshifts of the test set.
 

@@ -7,7 +7,7 @@ an object's neighbours, in the embedding and in the plane, tells each quantity.
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,13 +17,15 @@ from astrojax.evaluate import plots, quantities
 from astrojax.evaluate.regression import metrics
 from astrojax.evaluate.report import Figure, Section
 
+PlaneMethod = Literal["pca", "tsne", "umap"]
+Method = Literal["pca", "tsne", "umap", "auto"]
 NAMES = {"pca": "principal component", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def plane(
     embedding: Float[np.ndarray, "n d"],
     *,
-    method: str,
+    method: PlaneMethod,
     perplexity: float,
     neighbors: int,
     seed: int,
@@ -38,7 +40,7 @@ def plane(
         seed: Seed of the random start.
 
     Raises:
-        UserError: The method is unknown, or UMAP is not installed.
+        UserError: UMAP is asked for and not installed.
     """
     if method == "pca":
         from sklearn.decomposition import PCA
@@ -49,13 +51,11 @@ def plane(
 
         limit = min(perplexity, (len(embedding) - 1) / 3)
         return TSNE(2, perplexity=limit, init="pca", random_state=seed).fit_transform(embedding)
-    if method == "umap":
-        if importlib.util.find_spec("umap") is None:
-            raise UserError("UMAP is not installed: pip install 'astrojax[umap]', or set 'tsne'")
-        from umap import UMAP
+    if importlib.util.find_spec("umap") is None:
+        raise UserError("UMAP is not installed: pip install 'astrojax[umap]', or set 'tsne'")
+    from umap import UMAP
 
-        return UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embedding)
-    raise UserError(f"config key 'projection.method' is {method!r}; it has to be pca, tsne or umap")
+    return UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embedding)
 
 
 def choose(count: int, *, limit: int, seed: int) -> Int[np.ndarray, " n"]:
@@ -66,19 +66,22 @@ def choose(count: int, *, limit: int, seed: int) -> Int[np.ndarray, " n"]:
 def project(
     embedding: Float[np.ndarray, "n d"],
     *,
-    method: str,
+    method: Method,
     perplexity: float,
     neighbors: int,
     seed: int,
 ) -> tuple[Float[np.ndarray, "n 2"], str]:
     """The plane of an embedding and its name; method "auto": UMAP where installed, else t-SNE."""
-    if method == "auto":
-        method = "umap" if importlib.util.find_spec("umap") else "tsne"
+    best: PlaneMethod = "umap" if importlib.util.find_spec("umap") else "tsne"
+    chosen: PlaneMethod = best if method == "auto" else method
     points = plane(
         np.asarray(embedding, np.float64),
-        method=method, perplexity=perplexity, neighbors=neighbors, seed=seed,
-    )  # fmt: skip
-    return np.asarray(points, np.float64), NAMES[method]
+        method=chosen,
+        perplexity=perplexity,
+        neighbors=neighbors,
+        seed=seed,
+    )
+    return np.asarray(points, np.float64), NAMES[chosen]
 
 
 def structure(
@@ -145,14 +148,14 @@ def evaluate(
     sources: dict[str, Any],
     out: Path,
     *,
-    method: str,
-    columns_shown: tuple[str, ...],
-    perplexity: float,
-    neighbors: int,
-    limit: int,
-    mosaic: int,
-    k: int,
-    seed: int,
+    method: Method = "auto",
+    columns_shown: tuple[str, ...] = (),
+    perplexity: float = 30.0,
+    neighbors: int = 15,
+    limit: int = 1000,
+    mosaic: int = 12,
+    k: int = 10,
+    seed: int = 0,
 ) -> Section:
     """Draws the test embedding in two dimensions and measures how ordered it is.
 

@@ -20,10 +20,12 @@ def metrics(
 
     r2 = 1 - sum (predicted - target)^2 / sum (target - mean target)^2; NaN where targets are equal.
     """
+    from sklearn.metrics import r2_score
+
     residual = predicted - target
-    scatter = np.sum((target - target.mean()) ** 2)
+    defined = len(target) > 1 and np.ptp(target) > 0
     return {
-        "r2": float(1 - np.sum(residual**2) / scatter) if scatter > 0 else float("nan"),
+        "r2": float(r2_score(target, predicted)) if defined else float("nan"),
         "rmse": float(np.sqrt(np.mean(residual**2))),
         "mae": float(np.mean(np.abs(residual))),
         "bias": float(residual.mean()),
@@ -60,8 +62,8 @@ def evaluate(
     out: Path,
     *,
     targets: tuple[str, ...],
-    n_bootstrap: int,
-    seed: int,
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Scores `predictions[name]` against the column of the same name in the test set.
 

@@ -6,7 +6,7 @@ test set's catalogue fluxes, and is scored as every photo-z is. A method that re
 the pixels can do better; one that sees fluxes alone cannot.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,13 @@ from astrojax.simulate.survey import mock as simulator
 from astrojax.simulate.survey.template_fitting import fit
 
 
-def evaluate(tables: dict[str, Any], *, survey: str, n_bootstrap: int, seed: int) -> Section:
+def evaluate(
+    tables: dict[str, Any],
+    *,
+    survey: Literal["candels", "splus", "nearby"],
+    n_bootstrap: int = 200,
+    seed: int = 0,
+) -> Section:
     """Fits every test object with a reference redshift.
 
     Args:

@@ -116,7 +116,12 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
 
 
 def evaluate(
-    tables: dict[str, Any], out: Path, *, levels: tuple[float, ...], n_bootstrap: int, seed: int
+    tables: dict[str, Any],
+    out: Path,
+    *,
+    levels: tuple[float, ...] = (0.68, 0.95),
+    n_bootstrap: int = 200,
+    seed: int = 0,
 ) -> Section:
     """Scores the densities of the test set, and conformal intervals calibrated on validation.
 

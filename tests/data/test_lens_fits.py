@@ -39,8 +39,8 @@ def open_folder(path, **changes):
 def test_a_pair_survives_the_round_trip(tmp_path):
     pair = np.random.default_rng(0).normal(size=(2, 11, 13, 1)).astype(np.float32)
     lens_fits.write_pair(tmp_path / "a.fits", pair, LENS)
-    pixels, found = lens_fits.read_pair(tmp_path / "a.fits")
-    assert found == LENS
+    pixels = lens_fits.read_pixels(tmp_path / "a.fits")
+    assert lens_fits.read_parameters(tmp_path / "a.fits") == LENS
     np.testing.assert_array_equal(pixels, np.moveaxis(pair[..., 0], 0, -1))
     header = fits.getheader(tmp_path / "a.fits")
     # NAXIS1 is the member: what NumPy shows as (11, 13, 2).

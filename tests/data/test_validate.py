@@ -26,24 +26,6 @@ def test_require_names_what_is_missing_and_what_there_is():
         validate.require(source, ("redshift",), "method.pita")
 
 
-@pytest.mark.parametrize(
-    ("values", "known"),
-    [
-        (np.array([np.nan, np.nan]), False),
-        (np.array([np.nan, 0.3]), True),
-        (np.array([-1, -1]), False),
-        (np.array([-1, 0]), True),
-    ],
-)
-def test_a_supervised_run_needs_a_label(values, known):
-    source = _source(target=values)
-    if known:
-        validate.labelled(source, "target", "train")
-    else:
-        with pytest.raises(UserError, match="not one of 2 objects has a target"):
-            validate.labelled(source, "target", "train")
-
-
 def test_leakage_is_counted_by_id_and_by_position():
     ra, dec = np.array([10.0, 20.0, 30.0]), np.array([0.0, 0.0, 0.0])
     pool = _source(id=np.array(["1", "2", "3"]), ra=ra, dec=dec)

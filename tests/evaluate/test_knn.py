@@ -79,15 +79,6 @@ def test_vote_ignores_the_length_of_embeddings():
     )
 
 
-def test_regression_is_the_weighted_mean():
-    bank = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    found = knn.regress(
-        bank, np.array([1.0, 3.0, 9.0]), np.array([[2.0, 0.0]]), k=2, temperature=0.5
-    )
-    weight = np.exp([1 / 0.5, 0])
-    assert float(found[0]) == pytest.approx(weight @ [1, 3] / weight.sum(), rel=1e-6)  # float32
-
-
 def test_number_of_neighbours_is_chosen_on_validation():
     # Three identical points per class, the first mislabelled: one neighbour errs, three do not.
     base = np.eye(10)

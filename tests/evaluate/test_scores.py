@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from astrojax.config import call
 from astrojax.errors import UserError
 from astrojax.evaluate import anomaly, classification, projection, regression, resampling
 
@@ -99,8 +100,8 @@ def test_pca_plane_keeps_the_two_widest_directions():
 
 
 def test_unknown_projection_is_named():
-    with pytest.raises(UserError, match="'lle'"):
-        projection.plane(np.eye(4), method="lle", perplexity=5.0, neighbors=5, seed=0)
+    with pytest.raises(UserError, match="'evaluate.projection.method' is 'lle'.*'pca' or 'tsne'"):
+        call(projection.evaluate, {"method": "lle"}, path="evaluate.projection", tables={})
 
 
 def test_classification_task(world, tmp_path):

@@ -107,19 +107,6 @@ class PairImages:
         return str(self.files[index // 2 if self.single else index])
 
 
-def read_pair(path: str | Path) -> tuple[Float[np.ndarray, "h w 2"], Lens]:
-    """The two images and the lens of one file.
-
-    Raises:
-        UserError: The file does not exist, is damaged, is no pair, lacks cards, or has NaN pixels.
-    """
-    file = validate.file(path)
-    lens, pixels = read_parameters(file), read_pixels(file)
-    if validate.count_bad(pixels):
-        raise UserError(f"{file}: {validate.count_bad(pixels)} NaN or infinite pixels")
-    return pixels, lens
-
-
 def read_parameters(file: Path) -> Lens:
     """The eight parameters in a file's header.
 
@@ -158,7 +145,7 @@ def _open(file: Path, take: Callable[[Any], Any]) -> Any:
 
 
 def write_pair(path: str | Path, pair: Float[np.ndarray, "2 h w 1"], lens: Lens) -> None:
-    """Writes one pair as float32; the inverse of `read_pair`.
+    """Writes one pair as float32; the inverse of `read_pixels` and `read_parameters`.
 
     Raises:
         UserError: The file exists.
