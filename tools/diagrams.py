@@ -165,20 +165,20 @@ LAYERS = (
     ("evaluate", "functions of a table: metrics, figures, report", BLUE),
     ("methods", "one file per method: paper, equation, class", YELLOW),
     ("", "", GREEN),
-    ("errors · config · files · distributed", "used by all", GREY),
+    ("distributed · files · config · errors", "used by all", GREY),
 )
 LIBRARY = (
     ("data", "sources"),
     ("augment", "views"),
-    ("nn", "networks"),
-    ("losses", "numbers"),
-    ("simulate", "galaxies, lenses"),
     ("interop", "weights"),
+    ("nn", "networks"),
+    ("simulate", "galaxies, lenses"),
+    ("losses", "numbers"),
 )
 
 
 def layers() -> str:
-    """Returns the diagram of the layers: each imports from those below it only."""
+    """Returns the diagram of the layers: each imports from those below, in a row to the right."""
     width, height, gap, left = 700, 54, 12, 60
     parts, y = [], 20
     for name, what, fill in LAYERS:
