@@ -28,30 +28,53 @@ REPEATS = 5
 _NETWORK = {"dtype": "float32", "remat": False}
 _RESNET = {"name": "resnet", "zero_init_residual": False, **_NETWORK}
 _CONVNEXT = {"name": "convnext", "drop_path": 0.0, "layer_scale": 1e-6, **_NETWORK}
-_VIT = {"name": "vit", "positions": "learned", "class_token": True, "pool": "class",
-        "activation": "gelu", "dropout": 0.0, "drop_path": 0.0, **_NETWORK}  # fmt: skip
+_VIT = {
+    "name": "vit",
+    "positions": "learned",
+    "class_token": True,
+    "pool": "class",
+    "activation": "gelu",
+    "dropout": 0.0,
+    "drop_path": 0.0,
+    **_NETWORK,
+}
 
 # name: (section, image side, batch)
 CASES = {
     "resnet18-cifar": ({**_RESNET, **resnet.SIZES["18"], "stem": "cifar"}, 32, 32),
     "resnet50": ({**_RESNET, **resnet.SIZES["50"], "stem": "imagenet"}, 64, 32),
     "convnext-atto": (
-        {**_CONVNEXT, **convnext.SIZES["atto"], "stem_size": 4, "stem_stride": 4}, 64, 64,
+        {**_CONVNEXT, **convnext.SIZES["atto"], "stem_size": 4, "stem_stride": 4},
+        64,
+        64,
     ),
     "convnext-atto-stem2": (
-        {**_CONVNEXT, **convnext.SIZES["atto"], "stem_size": 2, "stem_stride": 2}, 64, 32,
+        {**_CONVNEXT, **convnext.SIZES["atto"], "stem_size": 2, "stem_stride": 2},
+        64,
+        32,
     ),
     "convnext-tiny": (
-        {**_CONVNEXT, **convnext.SIZES["tiny"], "stem_size": 4, "stem_stride": 4}, 64, 32,
+        {**_CONVNEXT, **convnext.SIZES["tiny"], "stem_size": 4, "stem_stride": 4},
+        64,
+        32,
     ),
     "vgg16": (
-        {"name": "vgg", **vgg.SIZES["16"], "batch_norm": False, "grid": 1, "hidden": (),
-         "dropout": 0.0, **_NETWORK}, 32, 32,
+        {
+            "name": "vgg",
+            **vgg.SIZES["16"],
+            "batch_norm": False,
+            "grid": 1,
+            "hidden": (),
+            "dropout": 0.0,
+            **_NETWORK,
+        },
+        32,
+        32,
     ),
     "vit-tiny-64/8": ({**_VIT, **vit.SIZES["tiny"], "patch_size": 8}, 64, 64),
     "vit-tiny-224/16": ({**_VIT, **vit.SIZES["tiny"], "patch_size": 16}, 224, 16),
     "vit-small-64/8": ({**_VIT, **vit.SIZES["small"], "patch_size": 8}, 64, 32),
-}  # fmt: skip
+}
 
 
 def jax_passes(section: dict, side: int, batch: int):
@@ -88,8 +111,11 @@ def torch_passes(section: dict, side: int, batch: int):
     except ImportError:
         return None
     module = {
-        "resnet": _torch_resnet, "convnext": _torch_convnext, "vgg": _torch_vgg, "vit": _torch_vit,
-    }[section["name"]](torch.nn, section, side)  # fmt: skip
+        "resnet": _torch_resnet,
+        "convnext": _torch_convnext,
+        "vgg": _torch_vgg,
+        "vit": _torch_vit,
+    }[section["name"]](torch.nn, section, side)
     module = module.to(memory_format=torch.channels_last)
     image = torch.randn(batch, 3, side, side).to(memory_format=torch.channels_last)
 
@@ -164,9 +190,12 @@ def _torch_convnext(nn, section, side):
         parts += [Norm(widths[i - 1]), nn.Conv2d(widths[i - 1], w, 2, 2)] if i else []
         parts += [Block(w) for _ in range(depth)]
     return nn.Sequential(
-        *parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(widths[-1]),
+        *parts,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.LayerNorm(widths[-1]),
         nn.Linear(widths[-1], 10),
-    )  # fmt: skip
+    )
 
 
 def _torch_vgg(nn, section, side):

@@ -48,19 +48,55 @@ def small_model(size: int):
     from astrojax.methods import build
 
     info = DataInfo(BANDS, size, 0.2, "nanomaggies", 22.5)
-    view = {"name": "galaxy", "crop": size, "rotate": True, "flip": True, "zoom": (1.0, 1.0),
-            "shift": 0.0, "noise": 0.0, "blur": None}  # fmt: skip
-    backbone = {"name": "vgg", "depths": (1, 1), "widths": (8, 32), "batch_norm": False, "grid": 1,
-                "hidden": (), "dropout": 0.0, "dtype": "float32", "remat": False}  # fmt: skip
+    view = {
+        "name": "galaxy",
+        "crop": size,
+        "rotate": True,
+        "flip": True,
+        "zoom": (1.0, 1.0),
+        "shift": 0.0,
+        "noise": 0.0,
+        "blur": None,
+    }
+    backbone = {
+        "name": "vgg",
+        "depths": (1, 1),
+        "widths": (8, 32),
+        "batch_norm": False,
+        "grid": 1,
+        "hidden": (),
+        "dropout": 0.0,
+        "dtype": "float32",
+        "remat": False,
+    }
     section = {
-        "name": "supervised", "backbone": backbone, "backbone_outputs": None, "neck": (),
-        "head": (), "target": "label", "outputs": 10, "error": "cross_entropy", "huber_delta": 1.0,
-        "target_offset": (0.0,), "target_scale": (1.0,), "class_weights": None, "dropout": 0.0,
-        "max_norm": None, "train_backbone": True, "test_time_augmentation": 1, "view": view,
+        "name": "supervised",
+        "backbone": backbone,
+        "backbone_outputs": None,
+        "neck": (),
+        "head": (),
+        "target": "label",
+        "outputs": 10,
+        "error": "cross_entropy",
+        "huber_delta": 1.0,
+        "target_offset": (0.0,),
+        "target_scale": (1.0,),
+        "class_weights": None,
+        "dropout": 0.0,
+        "max_norm": None,
+        "train_backbone": True,
+        "test_time_augmentation": 1,
+        "view": view,
         "stretch": {"name": "asinh", "scale": (1.0, 1.0)},
-    }  # fmt: skip
-    card = {"data": info.to_json(), "dereddened": False, "crop": size, "pixel_spread": [1.0, 1.0],
-            "trained_on": "nothing", "outside": {"k": 10, "threshold": 5.0}}  # fmt: skip
+    }
+    card = {
+        "data": info.to_json(),
+        "dereddened": False,
+        "crop": size,
+        "pixel_spread": [1.0, 1.0],
+        "trained_on": "nothing",
+        "outside": {"k": 10, "threshold": 5.0},
+    }
     reference = np.random.default_rng(0).normal(size=(4096, 32)).astype(np.float32)
     return Model(build(section, info=info, rngs=nnx.Rngs(0)), card, reference, "untrained")
 
@@ -70,11 +106,13 @@ def embed(path: Path, size: int) -> None:
     from astrojax.inference import inputs, stream
 
     model = small_model(size)
-    opened = inputs.open_data(str(path), ("pixel_scale=0.2",), split=None, as_trained=False,
-                            workdir=None, model=model)  # fmt: skip
+    opened = inputs.open_data(
+        str(path), ("pixel_scale=0.2",), split=None, as_trained=False, workdir=None, model=model
+    )
     inputs.compare(model, opened)
-    wanted = stream.Wanted(embedding=True, predictions=False, bad_pixels="null", batch_size=256,
-                           threads=2, chunk=8192)  # fmt: skip
+    wanted = stream.Wanted(
+        embedding=True, predictions=False, bad_pixels="null", batch_size=256, threads=2, chunk=8192
+    )
     stream.run(model, opened, path.with_suffix(".parquet"), wanted, command="", overwrite=True)
 
 

@@ -33,9 +33,17 @@ from astrojax import distributed
 from astrojax.training.run import Run
 
 EXPERIMENTS = (
-    "photoz_mlp", "photoz_supervised", "moco", "pita", "magnitudes", "ijepa", "lejepa",
-    "self_classifier", "lensiam", "simsiam_lenses",
-)  # fmt: skip
+    "photoz_mlp",
+    "photoz_supervised",
+    "moco",
+    "pita",
+    "magnitudes",
+    "ijepa",
+    "lejepa",
+    "self_classifier",
+    "lensiam",
+    "simsiam_lenses",
+)
 _KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
 _WIDTH = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "u64": 8, "f64": 8, "c64": 8}
 
@@ -155,10 +163,18 @@ def weak(name: str, per_device: int, steps: int) -> None:
         here = devices // processes
         flags = f"--xla_force_host_platform_device_count={here}"
         command = [
-            sys.executable, __file__, "child", "--experiments", name,
-            "--batch", str(per_device * devices), "--steps", str(steps),
-            "--processes", str(processes),
-        ]  # fmt: skip
+            sys.executable,
+            __file__,
+            "child",
+            "--experiments",
+            name,
+            "--batch",
+            str(per_device * devices),
+            "--steps",
+            str(steps),
+            "--processes",
+            str(processes),
+        ]
         started = [
             subprocess.Popen(
                 [*command, "--process", str(i)],

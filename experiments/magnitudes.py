@@ -23,80 +23,27 @@ Variants:
 `experiments/transfer.py` goes on from here.
 """
 
+import sys
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-from astrojax.errors import UserError
-
-BANDS = ("u", "F378", "F395", "F410", "F430", "g", "F515", "r", "F660", "i", "F861", "z")
+sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
+from shared import composites, run, tasks, views
+from shared.data import info, npz, split
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant and variant not in VARIANTS:
-        raise UserError(
-            f"experiments/magnitudes.py has no variant {variant!r}: {', '.join(VARIANTS)}"
-        )
-    config = base()
-    if variant:
-        VARIANTS[variant](config)
-    return config
+    return run.apply(base(), run.choose(VARIANTS, variant, __file__))
 
 
 def base() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.epochs = 20.0
-    config.batch_size = 64
-    config.fsdp = 1
-    config.threads = 0
-    config.log_every = 50
-    config.checkpoint_every = 200
-    config.keep = 1
-    config.init = None
-    config.monitor = {
-        "every_epochs": 1.0,
-        "examples": 1000,
-        "knn_label": None,
-        "collapse": "warn",
-        "patience": 10,
-    }
-    config.data = {
-        "name": "survey",
-        "survey": "splus",
-        "count": 6000,
-        "validation": 500,
-        "test": 1000,
-        "labelled_fraction": 0.0,
-        "held_out": "all",
-        "max_magnitude_error": 0.1,
-        "stamp": 32,
-        "seed": 0,
-        "deredden": True,
-        # The grouping of bands in the survey's own color images.
-        "composite": {
-            "channels": (
-                ("red", ("r", "i", "F861", "z")),
-                ("green", ("g", "F515", "F660")),
-                ("blue", ("u", "F378", "F395", "F410", "F430")),
-            ),
-            "stretch": 20.0,
-            "q": 10.0,
-            "minimum": -2.0,
-        },
-        "cache_in_memory": True,
-    }
+    config = run.start(epochs=20.0, batch_size=64, log_every=50, checkpoint_every=200, keep=1)
+    config.monitor = run.monitor(every_epochs=1.0, examples=1000, patience=10)
+    config.data = composites.splus(count=6000, test=1000, max_magnitude_error=0.1)
     config.method = {
         "name": "magnitudes",
-        "backbone": {
-            "name": "vgg",
-            "depths": (1, 1, 2, 2),
-            "widths": (16, 32, 64, 128),
-            "batch_norm": True,
-            "grid": 1,
-            "hidden": (),
-            "dropout": 0.0,
-            "dtype": "float32",
-            "remat": False,
-        },
+        "backbone": composites.slim(),
         "hidden": 256,
         "negative_slope": 0.0,
         "max_norm": 2.0,
@@ -106,91 +53,41 @@ def base() -> ConfigDict:
         "start": 17.5,
         # Mirror images leave magnitudes as they are. Zooms would not, nor do shifts by parts of a
         # pixel: they blunt the peaks, and what is seen without them comes out 0.04 mag too bright.
-        "view": {
-            "name": "galaxy",
-            "crop": 32,
-            "rotate": False,
-            "flip": True,
-            "zoom": (1.0, 1.0),
-            "shift": 0.0,
-            "noise": 0.0,
-            "blur": None,
-        },
-        "stretch": {"name": "linear", "scale": (0.25, 0.25, 0.25)},
+        "view": views.galaxy(32, rotate=False),
+        "stretch": views.linear(0.25, 0.25, 0.25),
     }
-    config.optim = {
-        "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
-        "schedule": {
-            "name": "cosine",
-            "peak_value": 2e-3,
-            "warmup_epochs": 0.5,
-            "init_value": 0.0,
-            "end_value": 1e-6,
-        },
-        "decay_bias_and_norm": False,
-        "fixed_lr": (),
-        "frozen": (),
-        "clip_norm": 1.0,
-        "accumulate": 1,
-        "skip_nonfinite": 0,
-    }
+    schedule = run.cosine(peak_value=2e-3, warmup_epochs=0.5)
+    config.optim = run.optim(run.adamw(weight_decay=1e-4), schedule)
+    probe = {"penalties": (1e-3, 1e-2, 1e-1, 1.0), "max_iterations": 200, "n_bootstrap": 100}
+    plane = {"columns_shown": ("magnitude_r", "color_g_F515"), "perplexity": 50.0, "mosaic": 0}
     config.evaluate = {
         "regression": {"targets": ("magnitude",), "n_bootstrap": 100, "seed": 0},
-        "linear_probe": {
-            "targets": (),
-            "penalties": (1e-3, 1e-2, 1e-1, 1.0),
-            "fractions": (),
-            "repeats": 1,
-            "max_iterations": 200,
-            "n_bootstrap": 100,
-            "seed": 0,
-        },
-        "projection": {
-            "method": "tsne",
-            "columns_shown": ("magnitude_r", "color_g_F515"),
-            "perplexity": 50.0,
-            "neighbors": 15,
-            "limit": 1000,
-            "mosaic": 0,
-            "k": 10,
-            "seed": 0,
-        },
+        "linear_probe": tasks.linear_probe(**probe),
+        "projection": tasks.projection("tsne", **plane),
     }
     return config
 
 
 def smoke(config: ConfigDict) -> None:
+    composites.smoke(config)
     config.epochs = 3.0
-    config.batch_size = 32
-    config.log_every = 2
-    config.checkpoint_every = 4
-    config.monitor.examples = 64
-    config.data.update({"count": 128, "validation": 64, "test": 64})
-    config.method.backbone.update({"depths": (1, 1, 1), "widths": (8, 16, 16), "batch_norm": False})
+    config.method.backbone = composites.tiny()
     config.method.hidden = 32
     config.optim.schedule.warmup_epochs = 1.0
     config.evaluate.regression.n_bootstrap = 10
-    config.evaluate.linear_probe.update(
-        {"penalties": (1e-2,), "max_iterations": 20, "n_bootstrap": 10}
-    )
-    config.evaluate.projection.limit = 64
+    few = {"penalties": (1e-2,), "max_iterations": 20, "n_bootstrap": 10}
+    config.evaluate.linear_probe.update(few)
 
 
 def flux(config: ConfigDict) -> None:
     config.data.composite = None
-    # Fluxes in units of a few sky sigma, compressed above.
-    config.method.stretch = {"name": "asinh", "scale": (2.0,) * 12}
+    config.method.stretch = views.asinh(*(2.0,) * 12)
 
 
 def vgg16(config: ConfigDict) -> None:
-    config.epochs = 60.0
-    config.batch_size = 128
-    config.log_every = 100
-    config.checkpoint_every = 1000
+    config.update({"epochs": 60.0, "batch_size": 128, "log_every": 100, "checkpoint_every": 1000})
     config.data.update({"count": 60000, "validation": 2000, "test": 4000})
-    config.method.backbone.update(
-        {"depths": (2, 2, 3, 3, 3), "widths": (64, 128, 256, 512, 512), "batch_norm": False}
-    )
+    config.method.backbone = composites.vgg16()
     config.method.update({"hidden": 2048, "dropout": 0.5})
     config.method.stretch.scale = (1.0, 1.0, 1.0)
     # The paper's SGD at 1e-3 does not start a VGG16 without batch norm or published weights.
@@ -198,50 +95,11 @@ def vgg16(config: ConfigDict) -> None:
 
 
 def pool(config: ConfigDict) -> None:
-    config.epochs = 40.0
-    config.batch_size = 128
-    config.data = {
-        "name": "npz",
-        "path": "pool.npz",
-        "columns": {
-            "image": "blob",
-            "id": "ids",
-            "magnitude": "magnitude",
-            "magnitude_error": "magnitude_error",
-        },
-        "layout": "nhwc",
-        "class_names": None,
-        "classes": None,
-        "others": "error",
-        "sentinels": {},
-        "info": {
-            "bands": ("i", "r", "g"),
-            "pixel_scale": None,
-            "unit": "display",
-            "zero_point": None,
-            "noise": None,
-            "extinction": None,
-        },
-        "crop": None,
-        "resize": 64,
-        "bad_pixels": "error",
-        "split": {
-            "name": "id",
-            "fractions": {"train": 0.9, "validation": 0.05, "test": 0.05},
-            "seed": 0,
-        },
-        "cache_in_memory": True,
-    }
-    config.method.backbone = {
-        "name": "resnet",
-        "depths": (1, 1, 1, 1),
-        "block": "basic",
-        "stem": "cifar",
-        "width": 32,
-        "zero_init_residual": False,
-        "dtype": "float32",
-        "remat": False,
-    }
+    config.update({"epochs": 40.0, "batch_size": 128})
+    measured = {"magnitude": "magnitude", "magnitude_error": "magnitude_error"}
+    columns = {"image": "blob", "id": "ids", **measured}
+    config.data = npz("pool.npz", columns=columns, resize=64, cache_in_memory=True)
+    config.method.backbone = composites.resnet("cifar")
     config.method.update({"outputs": 3, "start": 12.0})
     config.method.view.update({"crop": 64, "rotate": True, "shift": 2.0})
     config.method.stretch.scale = (1.0, 1.0, 1.0)
@@ -250,16 +108,12 @@ def pool(config: ConfigDict) -> None:
     config.evaluate.projection.columns_shown = ("magnitude_r",)
 
 
-def small_pool(config: ConfigDict) -> None:
-    pool(config)
-    config.method.backbone.stem = "imagenet"
+def small(config: ConfigDict) -> None:
+    config.method.backbone = composites.resnet("imagenet")
 
 
 def paper(config: ConfigDict) -> None:
-    vgg16(config)
-    config.epochs = 200.0
-    config.batch_size = 32
-    config.threads = 8
+    config.update({"epochs": 200.0, "batch_size": 32, "threads": 8})
     config.data = {
         "name": "catalogue",
         "table": "splus.csv",
@@ -270,14 +124,7 @@ def paper(config: ConfigDict) -> None:
             "unreadable": "error",
             "classes": None,
             "others": "error",
-            "info": {
-                "bands": ("red", "green", "blue"),
-                "pixel_scale": 0.55,
-                "unit": "display",
-                "zero_point": None,
-                "noise": None,
-                "extinction": None,
-            },
+            "info": info(("red", "green", "blue"), pixel_scale=0.55),
             "crop": None,
             "resize": None,
             "bad_pixels": "error",
@@ -287,8 +134,8 @@ def paper(config: ConfigDict) -> None:
             "id": "ID",
             "ra": "RA",
             "dec": "DEC",
-            "magnitude": tuple(f"{band}_auto" for band in BANDS),
-            "magnitude_error": tuple(f"e_{band}_auto" for band in BANDS),
+            "magnitude": tuple(f"{band}_auto" for band in composites.BANDS),
+            "magnitude_error": tuple(f"e_{band}_auto" for band in composites.BANDS),
         },
         "match": "id",
         "radius_arcsec": 1.0,
@@ -296,33 +143,25 @@ def paper(config: ConfigDict) -> None:
         "unmatched": "error",
         "unmatched_file": "unmatched.csv",
         # From 0: the sentinel of an error is negative and would pass a limit from above alone.
-        "select": {f"e_{band}_auto": (0.0, 0.1) for band in BANDS},
+        "select": {f"e_{band}_auto": (0.0, 0.1) for band in composites.BANDS},
         "classes": None,
         "others": "error",
         "sentinels": {"magnitude": (-99.0, 99.0)},
-        "split": {
-            "name": "id",
-            "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
-            "seed": 0,
-        },
+        "split": split(0.8, 0.1, 0.1),
         "exclude": None,
     }
     config.method.stretch.name = "imagenet"
-    config.optim.optimizer = {
-        "name": "sgd",
-        "weight_decay": 0.0,
-        "momentum": 0.9,
-        "nesterov": True,
-    }
+    config.optim.optimizer = run.sgd(weight_decay=0.0, nesterov=True)
     config.optim.schedule = {"name": "constant", "peak_value": 1e-3}
     del config.evaluate["linear_probe"]
 
 
 VARIANTS = {
-    "smoke": smoke,
-    "flux": flux,
-    "vgg16": vgg16,
-    "pool": pool,
-    "small_pool": small_pool,
-    "paper": paper,
+    "": (),
+    "smoke": (smoke,),
+    "flux": (flux,),
+    "vgg16": (vgg16,),
+    "pool": (pool,),
+    "small_pool": (pool, small),
+    "paper": (vgg16, paper),
 }

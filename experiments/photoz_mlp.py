@@ -21,35 +21,22 @@ The report also has the template fit that knows the simulator's spectra, dust an
 of what photometry alone can give on the embedded survey.
 """
 
+import sys
+from pathlib import Path
+
 from ml_collections import ConfigDict
+
+sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
+from shared import photoz, run
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.epochs = 300.0
-    config.batch_size = 128
-    config.fsdp = 1
-    config.threads = 0
-    config.log_every = 20
-    config.checkpoint_every = 100
-    config.keep = 2
-    config.init = None
-    config.monitor = None
-    config.data = {
-        "name": "survey",
-        "survey": "candels",
-        "count": 7500,
-        "validation": 300,
-        "test": 1000,
-        "labelled_fraction": 0.2,
-        "held_out": "spectroscopic",
-        "max_magnitude_error": None,
-        "stamp": 48,
-        "seed": 0,
-        "deredden": True,
-        "labels": {"column": "redshift", "count": None, "drop_unlabelled": True, "seed": 0},
-    }
+    return run.apply(base(), run.choose(VARIANTS, variant, __file__))
+
+
+def base() -> ConfigDict:
+    config = run.start(epochs=300.0, batch_size=128)
+    config.data = photoz.data(labels=photoz.LABELLED)
     config.method = {
         "name": "photometry",
         "hidden": (256, 256, 256),
@@ -59,62 +46,21 @@ def get_config(variant: str = "") -> ConfigDict:
         "redshift_components": 0,
         "huber_delta": 0.15,
     }
-    config.optim = {
-        "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
-        "schedule": {
-            "name": "cosine",
-            "peak_value": 1e-3,
-            "warmup_epochs": 5.0,
-            "init_value": 0.0,
-            "end_value": 1e-6,
-        },
-        "decay_bias_and_norm": False,
-        "fixed_lr": (),
-        "frozen": (),
-        "clip_norm": 1.0,
-        "accumulate": 1,
-        "skip_nonfinite": 0,
-    }
-    config.evaluate = {
-        "photoz": {
-            "magnitude": "magnitude_F160W",
-            "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
-            "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "n_bootstrap": 200,
-            "seed": 0,
-        },
-        "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
-        "template_fit": {"survey": "candels", "n_bootstrap": 200, "seed": 0},
-    }
-    if variant == "smoke":
-        _smoke(config)
-    elif variant == "density":
-        _density(config)
-    elif variant:
-        raise ValueError(f"photoz_mlp.py has the variants density and smoke, not {variant!r}")
+    config.optim = photoz.optim(warmup_epochs=5.0)
+    config.evaluate = photoz.evaluate("photoz", "uncertainty", "template_fit")
     return config
 
 
-def _density(config: ConfigDict) -> None:
+def density(config: ConfigDict) -> None:
     config.method.redshift_components = 5
-    config.monitor = {
-        "every_epochs": 5.0,
-        "examples": 300,
-        "knn_label": None,
-        "collapse": "warn",
-        "patience": 8,
-    }
+    config.monitor = run.monitor(every_epochs=5.0, examples=300, patience=8)
 
 
-def _smoke(config: ConfigDict) -> None:
+def smoke(config: ConfigDict) -> None:
+    photoz.smoke(config)
     config.epochs = 10.0
-    config.batch_size = 32
-    config.data.count = 320
-    config.data.validation = 32
-    config.data.test = 48
     config.data.labelled_fraction = 0.5
-    config.data.stamp = 40
     config.method.hidden = (16, 16)
-    config.evaluate.photoz.n_bootstrap = 20
-    config.evaluate.uncertainty.n_bootstrap = 20
-    config.evaluate.template_fit.n_bootstrap = 20
+
+
+VARIANTS = {"": (), "smoke": (smoke,), "density": (density,)}

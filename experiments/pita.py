@@ -24,48 +24,26 @@ Variants:
   epochs of a cosine with half-period 500. Without that file it stops with one sentence.
 """
 
+import sys
+from pathlib import Path
+
 from ml_collections import ConfigDict
+
+sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
+from shared import photoz, run, views
+from shared.data import split
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.epochs = 13.0
-    config.batch_size = 128
-    config.fsdp = 1
-    config.threads = 0
-    config.log_every = 20
-    config.checkpoint_every = 100
-    config.keep = 2
-    config.init = None
-    config.monitor = None
-    config.data = {
-        "name": "survey",
-        "survey": "candels",
-        "count": 7500,
-        "validation": 300,
-        "test": 1000,
-        "labelled_fraction": 0.2,
-        "held_out": "spectroscopic",
-        "max_magnitude_error": None,
-        "stamp": 48,
-        "seed": 0,
-        "deredden": True,
-        "oversample": {"column": "redshift", "times": 12},
-    }
+    return run.apply(base(), run.choose(VARIANTS, variant, __file__))
+
+
+def base() -> ConfigDict:
+    config = run.start(epochs=13.0, batch_size=128)
+    config.data = photoz.data(oversample={"column": "redshift", "times": 12})
     config.method = {
         "name": "pita",
-        "backbone": {
-            "name": "convnext",
-            "depths": (2, 2, 2),
-            "widths": (24, 48, 96),
-            "stem_size": 4,
-            "stem_stride": 4,
-            "drop_path": 0.0,
-            "layer_scale": 1.0,
-            "dtype": "float32",
-            "remat": False,
-        },
+        "backbone": photoz.backbone(),
         "backbone_outputs": None,
         "latent": (256, 128),
         "projection": (128, 64),
@@ -83,107 +61,25 @@ def get_config(variant: str = "") -> ConfigDict:
         "color_offset": (0.6, 0.6, 0.2, 24.6),
         "enqueue_first": False,
         "test_time_augmentation": 4,
-        "view": {
-            "name": "galaxy",
-            "crop": 32,
-            "rotate": True,
-            "flip": True,
-            "zoom": (1.0, 1.0),
-            "shift": 2.0,
-            "noise": 1.0,
-            "blur": None,
-        },
-        # Fluxes in units of a few sky sigma, compressed above: faint wings and bright cores.
-        "stretch": {"name": "asinh", "scale": (0.001, 0.001, 0.003, 0.003)},
+        "view": photoz.view(),
+        "stretch": photoz.STRETCH,
     }
-    config.optim = {
-        "optimizer": {"name": "adamw", "weight_decay": 1e-4, "b1": 0.9, "b2": 0.999},
-        "schedule": {
-            "name": "cosine",
-            "peak_value": 1e-3,
-            "warmup_epochs": 1.0,
-            "init_value": 0.0,
-            "end_value": 1e-6,
-        },
-        "decay_bias_and_norm": False,
-        "fixed_lr": (),
-        "frozen": (),
-        "clip_norm": 1.0,
-        "accumulate": 1,
-        "skip_nonfinite": 0,
-    }
-    config.evaluate = {
-        "photoz": {
-            "magnitude": "magnitude_F160W",
-            "magnitude_edges": (18.0, 21.0, 22.0, 23.0, 24.0, 26.0),
-            "redshift_edges": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-            "n_bootstrap": 200,
-            "seed": 0,
-        },
-        "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
-        "template_fit": {"survey": "candels", "n_bootstrap": 200, "seed": 0},
-        "projection": {
-            "method": "tsne",
-            "columns_shown": (
-                "magnitude_F160W",
-                "color_F125W_F160W",
-                "redshift",
-                "size",
-                "predicted_redshift",
-            ),
-            "perplexity": 30.0,
-            "neighbors": 15,
-            "limit": 1000,
-            "mosaic": 12,
-            "k": 10,
-            "seed": 0,
-        },
-        "explorer": {
-            "method": "tsne",
-            "perplexity": 30.0,
-            "neighbors": 15,
-            "limit": 5000,
-            "thumbnail": 48,
-            "seed": 0,
-        },
-    }
-    if variant == "smoke":
-        _smoke(config)
-    elif variant == "paper":
-        _paper(config)
-    elif variant:
-        raise ValueError(f"pita.py has the variants smoke and paper, not {variant!r}")
+    config.optim = photoz.optim(warmup_epochs=1.0)
+    config.evaluate = photoz.evaluate(
+        "photoz", "uncertainty", "template_fit", "projection", "explorer"
+    )
     return config
 
 
-def _smoke(config: ConfigDict) -> None:
-    config.epochs = 2.0
-    config.batch_size = 32
+def smoke(config: ConfigDict) -> None:
+    photoz.smoke(config)
     config.data.count = 160
-    config.data.validation = 32
-    config.data.test = 48
-    config.data.stamp = 40
-    config.method.backbone.depths = (1, 1)
-    config.method.backbone.widths = (8, 16)
-    config.method.latent = (16, 16)
-    config.method.projection = (16, 8)
-    config.method.redshift_head = (16,)
-    config.method.color_head = (16,)
-    config.method.queue_size = 64
-    config.method.view.crop = 24
-    config.evaluate.photoz.n_bootstrap = 20
-    config.evaluate.uncertainty.n_bootstrap = 20
-    config.evaluate.template_fit.n_bootstrap = 20
-    config.evaluate.projection.perplexity = 10.0
-    config.evaluate.projection.mosaic = 4
-    config.evaluate.explorer.method = "pca"
+    config.method.update({"latent": (16, 16), "projection": (16, 8), "queue_size": 64})
+    config.method.update({"redshift_head": (16,), "color_head": (16,)})
 
 
-def _paper(config: ConfigDict) -> None:
-    config.epochs = 1550.0
-    config.batch_size = 1024
-    config.threads = 8
-    config.checkpoint_every = 500
+def paper(config: ConfigDict) -> None:
+    config.update({"epochs": 1550.0, "batch_size": 1024, "threads": 8, "checkpoint_every": 500})
     config.data = {
         "name": "hdf5",
         "path": "candels.h5",
@@ -210,40 +106,26 @@ def _paper(config: ConfigDict) -> None:
         },
         "crop": None,
         "bad_pixels": "error",
-        "split": {
-            "name": "id",
-            "fractions": {"train": 0.7, "validation": 0.15, "test": 0.15},
-            "seed": 42,
-        },
+        "split": split(0.7, 0.15, 0.15, seed=42),
         "deredden": True,
     }
-    method = config.method
-    method.backbone.depths = (3, 3, 9, 3)
-    method.backbone.widths = (96, 192, 384, 768)
-    method.backbone.drop_path = 0.1
-    method.backbone.layer_scale = 1e-6
-    method.backbone.dtype = "bfloat16"
-    method.backbone_outputs = 1000
-    method.latent = (512, 128)
-    method.projection = (128, 64)
-    method.redshift_head = (256, 128, 128, 128, 128, 64)
-    method.color_head = (256, 128, 128, 128, 128, 64)
-    method.contrastive_weight = 0.0025
-    method.color_weight = 1.0
-    method.queue_size = 60_000
-    method.momentum = 0.999
-    method.color_offset = (0.0, 0.0, 0.0, 0.0)
-    method.test_time_augmentation = 1
-    method.view.crop = 64
-    method.view.shift = 4.0
-    method.stretch = {"name": "linear", "scale": (1.0, 1.0, 1.0, 1.0)}
-    config.optim.optimizer = {"name": "adam", "weight_decay": 1e-5, "b1": 0.9, "b2": 0.999}
-    config.optim.schedule = {
-        "name": "cosine_annealing",
-        "peak_value": 1e-3,
-        "end_value": 1e-7,
-        "half_period_epochs": 500.0,
-    }
+    own = config.method
+    own.backbone.update({"depths": (3, 3, 9, 3), "widths": (96, 192, 384, 768)})
+    own.backbone.update({"drop_path": 0.1, "layer_scale": 1e-6, "dtype": "bfloat16"})
+    own.backbone_outputs = 1000
+    own.latent = (512, 128)
+    own.redshift_head = own.color_head = (256, 128, 128, 128, 128, 64)
+    own.update({"contrastive_weight": 0.0025, "color_weight": 1.0})
+    own.update({"queue_size": 60_000, "momentum": 0.999})
+    own.color_offset = (0.0, 0.0, 0.0, 0.0)
+    own.test_time_augmentation = 1
+    own.view.update({"crop": 64, "shift": 4.0})
+    own.stretch = views.linear(1.0, 1.0, 1.0, 1.0)
+    schedule = {"name": "cosine_annealing", "peak_value": 1e-3, "end_value": 1e-7}
+    schedule["half_period_epochs"] = 500.0
+    changed = {"decay_bias_and_norm": True, "clip_norm": None}
+    config.optim = run.optim(run.adamw(weight_decay=1e-5, name="adam"), schedule, **changed)
     del config.evaluate.template_fit  # it knows the embedded survey alone
-    config.optim.decay_bias_and_norm = True
-    config.optim.clip_norm = None
+
+
+VARIANTS = {"": (), "smoke": (smoke,), "paper": (paper,)}

@@ -32,252 +32,102 @@ Variants:
 - `eccv`: the later version on ImageNet: multi-crop, learned classes, nearest neighbours.
 """
 
+import sys
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-from astrojax.errors import UserError
-
-VARIANTS = ("", "smoke", "galaxy_zoo", "cifar10", "cifar10_small", "cifar20", "imagenet", "eccv")
+sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
+from shared import morphology, networks, run, tasks, views
+from shared.data import info, npz, split
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise UserError(
-            f"experiments/self_classifier.py has no variant {variant!r}: {', '.join(VARIANTS)}"
-        )
-    config = base()
-    if variant == "smoke":
-        smoke(config)
-    if variant == "galaxy_zoo":
-        galaxy_zoo(config)
-    if variant in ("cifar10", "cifar10_small", "cifar20"):
-        cifar(config)
-    if variant == "cifar10_small":
-        cifar_small(config)
-    if variant == "cifar20":
-        cifar20(config)
-    if variant in ("imagenet", "eccv"):
-        imagenet(config)
-    if variant == "eccv":
-        eccv(config)
-    return config
+    return run.apply(base(), run.choose(VARIANTS, variant, __file__))
 
 
 def base() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 0
-    config.epochs = 15.0
-    config.batch_size = 128
-    config.fsdp = 1
-    config.threads = 0
-    config.log_every = 20
-    config.checkpoint_every = 200
-    config.keep = 2
-    config.init = None
-    config.monitor = {
-        "every_epochs": 3.0,
-        "examples": 500,
-        "knn_label": "label",
-        "collapse": "warn",
-        "patience": None,
-    }
-    # Stamps larger than the crop by sqrt(2), so that a turned view has no empty corners.
-    config.data = {
-        "name": "survey",
-        "survey": "nearby",
-        "count": 4000,
-        "validation": 500,
-        "test": 1000,
-        "labelled_fraction": 0.5,
-        "held_out": "all",
-        "max_magnitude_error": None,
-        "stamp": 100,
-        "seed": 0,
-    }
+    config = run.start(epochs=15.0, batch_size=128, checkpoint_every=200)
+    config.monitor = run.monitor(every_epochs=3.0, examples=500, knn_label="label")
+    config.data = morphology.nearby(100)
     config.method = {
         "name": "self_classifier",
         # At CIFAR's 0.3 only half of the classes are used after as few steps as these.
         "version": {"name": "2021", "temperature": 0.1, "normalize_rows": True},
-        "backbone": {
-            "name": "resnet",
-            "depths": (1, 1, 1),
-            "block": "basic",
-            "stem": "imagenet",
-            "width": 32,
-            "zero_init_residual": False,
-            "dtype": "float32",
-            "remat": False,
-        },
+        "backbone": networks.resnet(depths=(1, 1, 1)),
         "mlp": (256, 256, 64),
         "mlp_norm": True,
         "classes": (21,) * 15,
         "classifier": "fixed",
-        "view": {
-            "name": "galaxy",
-            "crop": 64,
-            "rotate": True,
-            "flip": True,
-            "zoom": (0.9, 1.2),
-            "shift": 3.0,
-            "noise": 0.5,
-            "blur": (0.0, 0.8),
-        },
+        "view": views.galaxy(64, zoom=(0.9, 1.2), shift=3.0, noise=0.5, blur=(0.0, 0.8)),
         "offset": (0.0, 0.0, 0.0),
-        # Fluxes in units of a few sky sigma, compressed above: faint arms and bright cores.
-        "stretch": {"name": "asinh", "scale": (0.1, 0.2, 0.3)},
+        "stretch": morphology.STRETCH,
     }
-    config.optim = {
-        "optimizer": {"name": "sgd", "weight_decay": 1e-6, "momentum": 0.9, "nesterov": False},
-        "schedule": {
-            "name": "cosine",
-            "peak_value": 0.4,
-            "warmup_epochs": 0.0,
-            "init_value": 0.4,
-            "end_value": 0.004,
-        },
-        "decay_bias_and_norm": True,
-        "fixed_lr": (),
-        "frozen": (),
-        "clip_norm": None,
-        "accumulate": 1,
-        "skip_nonfinite": 0,
-    }
-    plane = {"method": "tsne", "perplexity": 30.0, "neighbors": 15, "seed": 0}
+    schedule = run.cosine(peak_value=0.4, warmup_epochs=0.0, init_value=0.4, end_value=0.004)
+    changed = {"decay_bias_and_norm": True, "clip_norm": None}
+    config.optim = run.optim(run.sgd(weight_decay=1e-6), schedule, **changed)
     config.evaluate = {
         "clustering": {"clusters": 21, "n_bootstrap": 200, "seed": 0},
-        "knn": {"k": (5, 10, 20, 50), "temperature": 0.1, "n_bootstrap": 200, "seed": 0},
-        "linear_probe": {
-            "targets": (),
-            "penalties": (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-            "fractions": (),
-            "repeats": 1,
-            "max_iterations": 300,
-            "n_bootstrap": 200,
-            "seed": 0,
-        },
-        "projection": {**plane, "columns_shown": (), "limit": 1000, "mosaic": 12, "k": 10},
-        "explorer": {**plane, "limit": 5000, "thumbnail": 48},
+        "knn": tasks.knn(),
+        "linear_probe": tasks.linear_probe(),
+        "projection": tasks.projection("tsne"),
+        "explorer": tasks.explorer(),
     }
     return config
 
 
+def rate(config: ConfigDict, peak: float) -> None:
+    """Sets a rate that begins at its peak and falls to a hundredth."""
+    config.optim.schedule.update({"peak_value": peak, "init_value": peak, "end_value": peak / 100})
+
+
 def smoke(config: ConfigDict) -> None:
-    config.epochs = 2.0
-    config.batch_size = 32
-    config.log_every = 2
-    config.checkpoint_every = 4
-    config.monitor.update({"every_epochs": 1.0, "examples": 64})
-    config.data.update({"count": 128, "validation": 32, "test": 64, "stamp": 32})
+    morphology.smoke(config)
     config.method.backbone.update({"depths": (1, 1), "width": 8})
     config.method.update({"mlp": (32, 16), "classes": (10,) * 3})
     config.method.view.update({"crop": 24, "shift": 1.0})
-    config.optim.schedule.update({"peak_value": 0.1, "init_value": 0.1, "end_value": 0.001})
+    rate(config, 0.1)
     config.evaluate.clustering.update({"clusters": 10, "n_bootstrap": 20})
-    config.evaluate.knn.update({"k": (5, 10), "n_bootstrap": 20})
-    config.evaluate.linear_probe.update(
-        {"penalties": (1e-2, 1.0), "max_iterations": 50, "n_bootstrap": 20}
-    )
-    config.evaluate.projection.update({"method": "pca", "mosaic": 4})
-    config.evaluate.explorer.method = "pca"
 
 
 def galaxy_zoo(config: ConfigDict) -> None:
     config.threads = 2
-    config.data = {
-        "name": "npz",
-        "path": "galaxy_zoo.npz",
-        "columns": {"image": "blob", "id": "ids", "label": "labels"},
-        "layout": "nhwc",
-        "class_names": "class_names",
-        # A mirror turns one kind of spiral into the other, so the views cannot tell them apart.
-        "classes": (
-            "elliptical",
-            ("spiral", ("spiral_clockwise", "spiral_anticlockwise")),
-            "edge_on",
-            "dont_know",
-            "merger",
-        ),
-        "others": "error",
-        "sentinels": {},
-        "info": {
-            "bands": ("i", "r", "g"),
-            "pixel_scale": None,
-            "unit": "display",
-            "zero_point": None,
-            "noise": None,
-            "extinction": None,
-        },
-        "crop": None,
-        "resize": 100,
-        "bad_pixels": "error",
-        "split": {
-            "name": "id",
-            "fractions": {"train": 0.7, "validation": 0.1, "test": 0.2},
-            "seed": 0,
-        },
-    }
+    config.data = morphology.galaxy_zoo(100)
     config.method.view.noise = 0.0
-    config.method.stretch = {"name": "linear", "scale": (0.2, 0.2, 0.2)}
+    config.method.stretch = views.linear(0.2, 0.2, 0.2)
 
 
-def cifar(config: ConfigDict) -> None:
-    config.epochs = 800.0
-    config.batch_size = 256
-    config.threads = 8
-    config.log_every = 195
-    config.checkpoint_every = 1950
+def cifar10(config: ConfigDict) -> None:
+    config.update({"epochs": 800.0, "batch_size": 256, "threads": 8})
+    config.update({"log_every": 195, "checkpoint_every": 1950})
     config.monitor = None  # the paper trains on everything and takes the last epoch
-    config.data = {
-        "name": "npz",
-        "path": {"train": "train.npz", "test": "test.npz"},
-        "columns": {"image": "blob", "label": "labels"},
-        "layout": "nhwc",
-        "class_names": "class_names",
-        "classes": None,
-        "others": "error",
-        "sentinels": {},
-        "info": {
-            "bands": ("red", "green", "blue"),
-            "pixel_scale": None,
-            "unit": "display",
-            "zero_point": None,
-            "noise": None,
-            "extinction": None,
-        },
-        "crop": None,
-        "resize": None,
-        "bad_pixels": "error",
-        "split": None,
-    }
+    config.data = npz(
+        {"train": "train.npz", "test": "test.npz"},
+        columns={"image": "blob", "label": "labels"},
+        class_names="class_names",
+        info=info(("red", "green", "blue")),
+        split=None,
+    )
     own = config.method
     own.backbone.update({"depths": (2, 2, 2, 2), "stem": "cifar", "width": 64, "dtype": "bfloat16"})
     own.version.temperature = 0.3
     own.classes = (30,) * 30
-    own.view = natural_view(crop=32, scale=(0.2, 1.0))
+    own.view = views.natural(32, scale=(0.2, 1.0))
     own.offset = (0.4914, 0.4822, 0.4465)
-    own.stretch = {"name": "linear", "scale": (0.247, 0.243, 0.261)}
-    config.optim.schedule.update({"peak_value": 3.2, "init_value": 3.2, "end_value": 0.032})
+    own.stretch = views.linear(0.247, 0.243, 0.261)
+    rate(config, 3.2)
     config.evaluate = {"clustering": {"clusters": 30, "n_bootstrap": 200, "seed": 0}}
 
 
-def cifar_small(config: ConfigDict) -> None:
-    config.epochs = 40.0
-    config.batch_size = 128
-    config.threads = 2
-    config.log_every = 40
-    config.checkpoint_every = 78
-    config.keep = 100
+def cifar10_small(config: ConfigDict) -> None:
+    config.update({"epochs": 40.0, "batch_size": 128, "threads": 2})
+    config.update({"log_every": 40, "checkpoint_every": 78, "keep": 100})
     del config.data.path  # a ConfigDict keeps the type of a key
     config.data.path = "train.npz"
-    config.data.split = {
-        "name": "id",
-        "fractions": {"train": 0.8, "validation": 0.05, "test": 0.15},
-        "seed": 0,
-    }
+    config.data.split = split(0.8, 0.05, 0.15)
     config.data.labels = {"column": "label", "count": 5000, "drop_unlabelled": True, "seed": 0}
-    config.method.backbone.update(
-        {"depths": (1, 1, 1), "stem": "imagenet", "width": 32, "dtype": "float32"}
-    )
-    config.optim.schedule.update({"peak_value": 1.6, "init_value": 1.6, "end_value": 0.016})
+    config.method.backbone = networks.resnet(depths=(1, 1, 1))
+    rate(config, 1.6)
 
 
 def cifar20(config: ConfigDict) -> None:
@@ -290,11 +140,8 @@ def cifar20(config: ConfigDict) -> None:
 
 
 def imagenet(config: ConfigDict) -> None:
-    config.epochs = 800.0
-    config.batch_size = 4096
-    config.threads = 32
-    config.log_every = 50
-    config.checkpoint_every = 1560
+    config.update({"epochs": 800.0, "batch_size": 4096, "threads": 32})
+    config.update({"log_every": 50, "checkpoint_every": 1560})
     config.monitor = None
     config.data = {
         "name": "tfds",
@@ -306,42 +153,36 @@ def imagenet(config: ConfigDict) -> None:
     }
     own = config.method
     own.version.normalize_rows = False
-    own.backbone.update(
-        {"depths": (3, 4, 6, 3), "block": "bottleneck", "width": 64, "dtype": "bfloat16"}
-    )
+    own.backbone.update({"depths": (3, 4, 6, 3), "block": "bottleneck"})
+    own.backbone.update({"width": 64, "dtype": "bfloat16"})
     own.mlp = (4096, 4096, 128)
     own.classes = (1000,) * 30
-    own.view = natural_view(crop=224, scale=(0.2, 1.0))
+    own.view = views.natural(224, scale=(0.2, 1.0))
     own.offset = (0.485, 0.456, 0.406)
-    own.stretch = {"name": "linear", "scale": (0.229, 0.224, 0.225)}
+    own.stretch = views.linear(0.229, 0.224, 0.225)
     # Like the authors' LARC: biases and norms are scaled and decayed as well.
-    config.optim.optimizer = {
-        "name": "lars",
-        "weight_decay": 1e-4,
-        "momentum": 0.9,
-        "trust": 0.001,
-    }
-    config.optim.schedule.update(
-        {"peak_value": 3.2, "warmup_epochs": 10.0, "init_value": 0.2, "end_value": 0.0032}
+    lars = {"name": "lars", "weight_decay": 1e-4, "momentum": 0.9, "trust": 0.001}
+    config.optim.optimizer = lars
+    config.optim.schedule = run.cosine(
+        peak_value=3.2, warmup_epochs=10.0, init_value=0.2, end_value=0.0032
     )
     config.evaluate = {"clustering": {"clusters": 0, "n_bootstrap": 200, "seed": 0}}
 
 
 def eccv(config: ConfigDict) -> None:
-    first, second, local = (natural_view(crop=224, scale=(0.4, 1.0)) for _ in range(3))
-    local.update({"crop": 96, "scale": (0.05, 0.4)})
-    for view, blur, solarize in ((first, 1.0, 0.0), (second, 0.1, 0.2), (local, 0.5, 0.0)):
-        view.saturation = 0.2
-        view.blur_probability, view.solarize_probability = blur, solarize
+    def view(crop: int, scale: tuple, *, blur: float, solarize: float = 0.0) -> dict:
+        changed = {"blur_probability": blur, "solarize_probability": solarize}
+        return views.natural(crop, scale=scale, saturation=0.2, **changed)
+
     own = config.method
-    own.view = first
+    own.view = view(224, (0.4, 1.0), blur=1.0)
     own.version = {
         "name": "2022",
         "row_temperature": 0.1,
         "column_temperature": 0.05,
         "eps": 1e-12,
-        "second_view": second,
-        "local_view": local,
+        "second_view": view(224, (0.4, 1.0), blur=0.1, solarize=0.2),
+        "local_view": view(96, (0.05, 0.4), blur=0.5),
         "local_views": 6,
         "queue_size": 262144,
     }
@@ -350,26 +191,16 @@ def eccv(config: ConfigDict) -> None:
     config.optim.schedule.update({"peak_value": 4.8, "init_value": 0.3, "end_value": 0.0048})
 
 
-def natural_view(*, crop: int, scale: tuple[float, float]) -> ConfigDict:
-    return ConfigDict(
-        {
-            "name": "natural",
-            "crop": crop,
-            "scale": scale,
-            "aspect": (0.75, 4 / 3),
-            "flip": True,
-            "brightness": 0.4,
-            "contrast": 0.4,
-            "saturation": 0.4,
-            "hue": 0.1,
-            "jitter_probability": 0.8,
-            "grey_probability": 0.2,
-            "blur_sigma": (0.1, 2.0),
-            "blur_probability": 0.5,
-            "solarize_probability": 0.0,
-        }
-    )
-
+VARIANTS = {
+    "": (),
+    "smoke": (smoke,),
+    "galaxy_zoo": (galaxy_zoo,),
+    "cifar10": (cifar10,),
+    "cifar10_small": (cifar10, cifar10_small),
+    "cifar20": (cifar10, cifar20),
+    "imagenet": (imagenet,),
+    "eccv": (imagenet, eccv),
+}
 
 # Superclasses of CIFAR-100 (Krizhevsky 2009) with their fine classes.
 SUPERCLASSES = {

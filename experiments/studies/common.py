@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the studies share: experiments as dicts, tables of runs, one line for a user's mistake."""
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +15,8 @@ from astrojax.config import plain
 from astrojax.errors import UserError
 from astrojax.evaluate import report
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for the experiments
+
 
 def run(main: Callable[[], None]) -> None:
     """Runs a study: its progress on the terminal, and a user's mistake as one line."""
@@ -27,12 +29,13 @@ def run(main: Callable[[], None]) -> None:
 
 
 def experiment(name: str, variant: str = "") -> dict[str, Any]:
-    """The config of `experiments/<name>.py`."""
-    path = Path(__file__).parents[1] / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return plain(module.get_config(variant))
+    """Returns the config of `experiments/<name>.py`."""
+    return plain(importlib.import_module(name).get_config(variant))
+
+
+def transfer(**keys: Any) -> dict[str, Any]:
+    """Returns the config of any combination of `experiments/transfer.py`."""
+    return plain(importlib.import_module("transfer").transfer(**keys))
 
 
 def summarise(rows: Sequence[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:

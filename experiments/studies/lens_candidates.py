@@ -74,9 +74,14 @@ def areas(x: np.ndarray, y: np.ndarray, *, labels: int, draws: int) -> list[floa
             few, _ = train_test_split(rest, train_size=labels, stratify=y[rest], random_state=seed)
             fit, choose = train_test_split(few, test_size=0.3, stratify=y[few], random_state=seed)
             probe = linear_probe.classify(
-                x[fit], y[fit], x[choose], y[choose], x[test],
-                penalties=PENALTIES, max_iterations=200,
-            )  # fmt: skip
+                x[fit],
+                y[fit],
+                x[choose],
+                y[choose],
+                x[test],
+                penalties=PENALTIES,
+                max_iterations=200,
+            )
             found.append(float(roc_auc_score(y[test], probe.probability[:, 1])))
     return found
 

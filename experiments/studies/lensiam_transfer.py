@@ -249,9 +249,13 @@ def main() -> None:
             rows.append({"method": method, "seed": seed, **scores})
             logging.info(
                 "%d of %d: %s, seed %d: R2 of theta_E %.3f fine-tuned, %.3f frozen",
-                len(rows), len(options.seeds) * len(methods), method, seed, scores["r2"],
+                len(rows),
+                len(options.seeds) * len(methods),
+                method,
+                seed,
+                scores["r2"],
                 scores["probe_theta_E_r2"],
-            )  # fmt: skip
+            )
             write_rows(options.out / "table.csv", rows)
             jax.clear_caches()  # compiled steps of other networks are not needed again
     summary = summarise(rows, "method")

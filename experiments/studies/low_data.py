@@ -60,8 +60,13 @@ def figure(summary: list[dict[str, Any]], path: Path) -> None:
                 [line["labels"] for line in lines],
                 [line[score] for line in lines],
                 [line[f"{score}_std"] for line in lines],
-                ls=style, color=colors[_source(name)], marker="o", ms=3, capsize=2, label=name,
-            )  # fmt: skip
+                ls=style,
+                color=colors[_source(name)],
+                marker="o",
+                ms=3,
+                capsize=2,
+                label=name,
+            )
         axis.set(xscale="log", xlabel="training labels", ylabel=f"test {score.replace('_', ' ')}")
     axes[0].legend(fontsize=8, frameon=False)
     plots.save(canvas, path)
@@ -80,16 +85,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500, help="most steps of a run")
     parser.add_argument("--look", type=int, default=25, help="steps between validations")
     arguments = prepare(parser)
-    words = [arguments.task, *arguments.words]
+    keys = {"task": arguments.task, **arguments.keys}
     plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet, arguments.schemes)
-    first = stages_of("scratch", words, "random", "", None, 0, 1.0)[0]
+    first = stages_of("scratch", keys, "random", "", None, 0, 1.0)[0]
     if first["data"]["name"] == "survey":
         first["data"]["count"] = max(arguments.sizes)
     sources = sources_of(first, arguments.archive, 0)
     jobs = [(size, seed, r) for seed in arguments.seeds for size in arguments.sizes for r in plan]
     rows, began = [], time.monotonic()
     for size, seed, (row, scheme, source, folder, network) in jobs:
-        stages = stages_of(scheme, words, source, folder, network, seed, 1.0)
+        stages = stages_of(scheme, keys, source, folder, network, seed, 1.0)
         for stage in stages:
             stage["data"] = first["data"]
             steps = arguments.steps if stage is stages[-1] else min(300, arguments.steps)
@@ -100,9 +105,15 @@ def main() -> None:
         scores = one_run(scheme, stages, arguments.out / where / f"{size}_{seed}", few)
         rows.append({"row": row, "labels": size, "seed": seed, **scores})
         logging.info(
-            "%d of %d: %s, %d labels, seed %d: accuracy %.4f (%.1f min)", len(rows), len(jobs),
-            row, size, seed, scores["accuracy"], (time.monotonic() - began) / 60,
-        )  # fmt: skip
+            "%d of %d: %s, %d labels, seed %d: accuracy %.4f (%.1f min)",
+            len(rows),
+            len(jobs),
+            row,
+            size,
+            seed,
+            scores["accuracy"],
+            (time.monotonic() - began) / 60,
+        )
         write_rows(arguments.out / "table.csv", rows)
     summary = summarise(rows, "row", "labels")
     write_rows(arguments.out / "summary.csv", summary)

@@ -26,7 +26,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from common import experiment, run, summarise, write_rows
+from common import experiment, run, summarise, transfer, write_rows
 
 from astrojax import files
 from astrojax.data.open import open_sources
@@ -66,14 +66,14 @@ def labelled(task: str, seed: int, options: argparse.Namespace) -> dict[str, Any
     if task == "zoo":
         data = experiment("self_classifier", "galaxy_zoo")["data"] | {"path": str(options.zoo)}
     else:
-        data = experiment("transfer", task)["data"] | {"path": str(options.efigi)}
+        data = transfer(task=task)["data"] | {"path": str(options.efigi)}
     split = {**data["split"], "seed": seed}
     return data | {"split": split, "resize": SIDE, "cache_in_memory": True, "labels": None}
 
 
 def supervised(task: str, seed: int, data: dict, options: argparse.Namespace) -> dict[str, Any]:
     """The config of the same network as LeJEPA's, trained on a task's labels alone."""
-    config = experiment("transfer", "ef4_scratch")
+    config = transfer(task="ef4")
     like = experiment("lejepa", "pool")["method"]
     config["method"] |= {key: like[key] for key in ("backbone", "stretch")}
     config["method"]["outputs"] = len(data["classes"])

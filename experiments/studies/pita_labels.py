@@ -135,8 +135,14 @@ def main() -> None:
         rows.append({"method": name, "labels": count, "seed": seed, **scores})
         logging.info(
             "%d of %d: %s, %d labels, seed %d: NMAD %.4f, outliers %.3f",
-            number, len(runs), name, count, seed, scores["nmad"], scores["outlier_fraction"],
-        )  # fmt: skip
+            number,
+            len(runs),
+            name,
+            count,
+            seed,
+            scores["nmad"],
+            scores["outlier_fraction"],
+        )
         write_rows(arguments.out / "table.csv", rows)
     summary = summarise(rows, "method", "labels")
     write_rows(arguments.out / "summary.csv", summary)

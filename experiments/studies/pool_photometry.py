@@ -73,9 +73,12 @@ def main() -> None:
     np.savez(arguments.out, **arrays, magnitude=magnitude, magnitude_error=error)
     known = np.isfinite(magnitude).all(1)
     logging.info(
-        "%d of %d measured in all channels; medians %s +- %s", known.sum(), len(known),
-        np.median(magnitude[known], 0).round(2), np.median(error[known], 0).round(4),
-    )  # fmt: skip
+        "%d of %d measured in all channels; medians %s +- %s",
+        known.sum(),
+        len(known),
+        np.median(magnitude[known], 0).round(2),
+        np.median(error[known], 0).round(4),
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import experiment, run, summarise, write_rows
+from common import run, summarise, transfer, write_rows
 
 from astrojax import files
 from astrojax.config import plain
@@ -81,10 +81,14 @@ def weights(source: str, folder: str) -> dict[str, Any] | None:
 
 
 def config_of(
-    words: list[str], network: dict[str, Any] | None, init: dict | None, seed: int, speed: float
+    keys: dict[str, Any],
+    network: dict[str, Any] | None,
+    init: dict | None,
+    seed: int,
+    speed: float,
 ) -> dict[str, Any]:
     """One stage: a variant of the experiment with another network, start, seed and length."""
-    config = experiment("transfer", "_".join(words))
+    config = transfer(**keys)
     method = {**config["method"], **(network or {})}
     if len(config["data"].get("info", {}).get("bands", "rgb")) == 1:
         method["stretch"] = {**method["stretch"], "scale": method["stretch"]["scale"][:1]}
@@ -197,7 +201,7 @@ def rows_of(
 
 def stages_of(
     scheme: str,
-    task: list[str],
+    keys: dict[str, Any],
     source: str,
     folder: str,
     network: dict | None,
@@ -205,10 +209,10 @@ def stages_of(
     speed: float,
 ) -> list[dict[str, Any]]:
     """The configs of a scheme: two for fine-tuning, one for the others."""
-    more = ["imagenet"] if source == "imagenet" else []
+    keys = {**keys, "imagenet": source == "imagenet"}
     names = {"finetune": ("top", "finetune"), "probe": ("features",)}.get(scheme, (scheme,))
     init = weights(source, folder)
-    return [config_of([*task, n, *more], network, init, seed, speed) for n in names]
+    return [config_of({**keys, "scheme": n}, network, init, seed, speed) for n in names]
 
 
 def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -225,7 +229,7 @@ def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
     if wrong:
         raise UserError(f"--pretext takes name=folder, not {wrong[0]!r}")
     arguments.pretext = dict(p.split("=", 1) for p in arguments.pretext)
-    arguments.words = [arguments.network, *(["smoke"] if arguments.smoke else [])]
+    arguments.keys = {"network": arguments.network, "smoke": arguments.smoke}
     return arguments
 
 
@@ -241,9 +245,9 @@ def main() -> None:
     rows, began = [], time.monotonic()
     for task in arguments.tasks:
         for seed in arguments.seeds:
-            words, sources = [task, *arguments.words], None
+            keys, sources = {"task": task, **arguments.keys}, None
             for row, scheme, source, folder, network in plan:
-                stages = stages_of(scheme, words, source, folder, network, seed, arguments.speed)
+                stages = stages_of(scheme, keys, source, folder, network, seed, arguments.speed)
                 if sources is None:
                     sources = sources_of(stages[0], arguments.archive, seed)
                     data = stages[0]["data"]
@@ -254,9 +258,15 @@ def main() -> None:
                 rows.append({"task": task, "row": row, "seed": seed, **scores})
                 logging.info(
                     "%d of %d: %s, %s, seed %d: accuracy %.4f, balanced %.4f (%.1f min)",
-                    len(rows), total, task, row, seed, scores["accuracy"],
-                    scores["balanced_accuracy"], (time.monotonic() - began) / 60,
-                )  # fmt: skip
+                    len(rows),
+                    total,
+                    task,
+                    row,
+                    seed,
+                    scores["accuracy"],
+                    scores["balanced_accuracy"],
+                    (time.monotonic() - began) / 60,
+                )
                 write_rows(arguments.out / "table.csv", rows)
     summary = summarise(rows, "task", "row")
     for line in summary:

@@ -138,9 +138,14 @@ def main() -> None:
             rows.append({"run": name, "seed": seed, **scores})
             logging.info(
                 "%d of %d: %s, seed %d: AMI %.3f, ARI %.3f, linear probe %.3f",
-                len(rows), len(options.seeds) * len(options.runs), name, seed, scores["ami"],
-                scores["ari"], scores["probe_accuracy"],
-            )  # fmt: skip
+                len(rows),
+                len(options.seeds) * len(options.runs),
+                name,
+                seed,
+                scores["ami"],
+                scores["ari"],
+                scores["probe_accuracy"],
+            )
             write_rows(options.out / "table.csv", rows)
             jax.clear_caches()  # compiled steps of other networks are not needed again
     summary = summarise(rows, "run")

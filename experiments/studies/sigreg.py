@@ -94,9 +94,14 @@ def scores(job: Run, method: Any, sources: dict) -> dict[str, float]:
     x = {split: table.embedding for split, table in tables.items()}
     y = {split: np.asarray(table.columns["label"], np.int64) for split, table in tables.items()}
     probe = linear_probe.classify(
-        x["train"], y["train"], x["validation"], y["validation"], x["test"],
-        penalties=(1e-4, 1e-3, 1e-2, 1e-1, 1.0), max_iterations=300,
-    )  # fmt: skip
+        x["train"],
+        y["train"],
+        x["validation"],
+        y["validation"],
+        x["test"],
+        penalties=(1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+        max_iterations=300,
+    )
     probed = classification.metrics(probe.predicted, y["test"])
     voted = knn.predict(x["train"], y["train"], x["test"], k=20, temperature=0.1)
     health = collapse.health(jax.numpy.asarray(x["test"]))
@@ -161,9 +166,14 @@ def main() -> None:
         seen += [where | line for line in looks(folder)]
         logging.info(
             "%d of %d: %s, %s, weight %g, seed %d: probe %.3f, feature_std %.3f, rank %.1f",
-            number, len(runs), *setting, seed, found["probe_accuracy"], found["feature_std"],
+            number,
+            len(runs),
+            *setting,
+            seed,
+            found["probe_accuracy"],
+            found["feature_std"],
             found["effective_rank"],
-        )  # fmt: skip
+        )
         write_rows(a.out / "table.csv", rows)
         write_rows(a.out / "summary.csv", summarise(rows, *SETTING))
         if seen:
