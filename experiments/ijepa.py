@@ -8,6 +8,9 @@
         --config experiments/ijepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/ijepa.py:paper   # needs Galaxy10_DECals.h5
 
+Galaxies and scores are those of `shared/morphology.py`, as in `lejepa.py` and `self_classifier.py`;
+what differs is here: the method, its views, the optimizer and the length.
+
 Variants:
 - default: simulated galaxies of seven classes, a ViT of 96 features on 64 x 64 pixels.
 - `smoke`: the same in seconds, for continuous integration.

@@ -10,6 +10,7 @@ r"""PITA on stamps cut from real mosaics, without redshifts: four bands of a KiD
     python -m astrojax.main --config experiments/kids_viking.py:tfds \
         --config.data.directory=converted
 
+Encoder, views and optimizer are those of `experiments/pita.py`; what differs is here.
 The contrastive and color losses train on all sources; the redshift loss has weight 0. Colors are
 those of the catalogue's aperture fluxes. A linear probe reads the held-out colors and the
 half-light radius (pixels; stars have about 1.9) from the latent. Variant `tfds`: the same from a

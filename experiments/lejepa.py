@@ -8,6 +8,9 @@
         --config experiments/lejepa.py:galaxy_zoo --config.data.path=galaxy_zoo.npz
     python -m astrojax.main --config experiments/lejepa.py:paper   # needs Galaxy10_DECals.h5
 
+Galaxies and scores are those of `shared/morphology.py`, as in `ijepa.py` and `self_classifier.py`;
+what differs is here: the method, its views, the optimizer and the length.
+
 Variants:
 - default: simulated galaxies of seven classes, a ViT of 96 features on 64 x 64 pixels, two global
   and two local views that suit galaxies, for a laptop.

@@ -8,6 +8,8 @@
 Pairs are simulated inside the training step, so no two steps see the same image. The evaluation
 measures how much of each of the eight lens parameters the frozen features hold.
 
+`experiments/simsiam_lenses.py` differs by its views alone; all else is in `shared/lenses.py`.
+
 Variants:
 - default: the paper's lenses and field of 5.5 arcsec on 44 x 44 pixels, a small ResNet, and an
   asinh stretch, without which faint arcs vanish beside the lens galaxy.

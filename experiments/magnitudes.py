@@ -20,7 +20,7 @@ Variants:
   uncertainties, and a folder of 32 x 32 color cutouts named by id. Objects that are also in a
   labelled catalogue (config.data.exclude) are left out by id and within 1 arcsec.
 
-`experiments/transfer.py` goes on from here.
+`experiments/transfer.py` goes on from here, with the images and networks of `shared/composites.py`.
 """
 
 import sys

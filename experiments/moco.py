@@ -4,7 +4,9 @@
     python -m astrojax.main --config experiments/moco.py
     python -m astrojax.main --config experiments/moco.py:finetune
 
-The second starts from the encoder in `runs/moco` (--config.init.workdir=... for another) and is
+The first differs from `experiments/pita.py` by its method, which has the contrastive loss alone;
+the galaxies, encoder, views and optimizer are those of `shared/photoz.py`. The second starts from
+the encoder in `runs/moco` (--config.init.workdir=... for another) and is
 `experiments/photoz_supervised.py` in everything else. `:smoke` and `:finetune_smoke` are the same
 in seconds.
 """

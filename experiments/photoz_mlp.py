@@ -5,6 +5,9 @@
     python -m astrojax.main --config experiments/photoz_mlp.py:density
     python -m astrojax.main --config experiments/photoz_mlp.py:smoke
 
+Galaxies, optimizer and scores are those of `shared/photoz.py`, as in `pita.py`; what differs is
+that it sees magnitudes instead of images, and only galaxies with a redshift.
+
 `density` predicts five Gaussians instead of a number, and stops where the validation split is
 most likely: trained to the end, densities are too narrow (with
 `--config.method.redshift_components=5` on the default, 68% intervals hold 0.546 +- 0.016 of 1,000

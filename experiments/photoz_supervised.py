@@ -5,7 +5,8 @@
     python -m astrojax.main --config experiments/photoz_supervised.py:smoke
 
 PITA's encoder, latent and redshift head, with the Huber loss on the galaxies that have a redshift
-and on nothing else. It takes as many steps as the default of `experiments/pita.py`.
+and on nothing else: `supervised` of `shared/photoz.py`, where it stands for `moco.py` too. It takes
+as many steps as the default of `experiments/pita.py`.
 """
 
 import sys

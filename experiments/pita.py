@@ -5,6 +5,9 @@
     python -m astrojax.main --config experiments/pita.py:smoke      # seconds
     python -m astrojax.main --config experiments/pita.py:paper --config.data.path=candels.h5
 
+Its baselines `photoz_mlp.py`, `photoz_supervised.py` and `moco.py` have the same galaxies, encoder,
+views, optimizer and scores, those of `shared/photoz.py`.
+
 Variants:
 - default: simulated galaxies, a small ConvNeXt on 32 x 32 pixels, for a laptop. Its few steps are
   spent on redshift: each of the 1,500 labelled galaxies stands twelve times in an epoch, and the

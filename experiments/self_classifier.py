@@ -8,6 +8,9 @@ r"""Self-Classifier: classes of galaxies, or of anything, that nobody labelled.
     python -m astrojax.main --config experiments/self_classifier.py:cifar10 \
         --config.data.path.train=train.npz --config.data.path.test=test.npz
 
+Galaxies and scores are those of `shared/morphology.py`, as in `lejepa.py` and `ijepa.py`; what
+differs is here: the method, its views, the optimizer and the length, and clusters are scored.
+
 Variants:
 - default: simulated galaxies of seven classes on 64 x 64 pixels, a small ResNet, three times as
   many clusters as classes, and views that suit galaxies: turns, mirrors, zooms, noise and blur, as
