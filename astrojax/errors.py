@@ -8,6 +8,7 @@ from typing import NoReturn
 USER_ERROR = 2  # a mistake that starting again does not mend
 LOST = 69  # another process has gone (EX_UNAVAILABLE): start all of them again
 STALLED = 74  # nothing came for too long (EX_IOERR): look at what the message names
+INTERRUPTED = 130  # Ctrl-C, as a shell reports it
 PREEMPTED = 75  # SIGTERM: saved, start the same command again (EX_TEMPFAIL)
 
 

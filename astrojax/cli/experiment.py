@@ -3,6 +3,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -112,11 +113,14 @@ def run(
     arguments: Sequence[str] | None,
 ) -> None:
     """Parses and works; a user's mistake is one line and status 2, not a traceback."""
+    signal.signal(signal.SIGTERM, _preempted)  # outside the training loop nothing is to be saved
     try:
         parsed = parse(made, arguments)
         run_distributed(work, parsed)
     except UserError as error:
         errors.exit_process(errors.USER_ERROR, str(error))
+    except KeyboardInterrupt:
+        errors.exit_process(errors.INTERRUPTED, "stopped; the same command goes on")
 
 
 def run_distributed(work: Callable[[argparse.Namespace], None], given: argparse.Namespace) -> None:
@@ -142,3 +146,7 @@ def run_distributed(work: Callable[[argparse.Namespace], None], given: argparse.
             distributed.exit_lost_process(str(error))
         traceback.print_exc()
         errors.exit_process(1, "this process failed, and with it the run")
+
+
+def _preempted(*_: Any) -> None:
+    errors.exit_process(errors.PREEMPTED, "stopped by SIGTERM; the same command goes on")

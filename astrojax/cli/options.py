@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from astrojax import errors
 from astrojax.cli import terminal
 from astrojax.errors import UserError
 
@@ -160,4 +161,4 @@ def run(
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is left", file=sys.stderr)
-        sys.exit(130)  # as a shell reports an interrupt
+        sys.exit(errors.INTERRUPTED)

@@ -7,7 +7,6 @@ The host waits for the devices only where it logs or saves.
 """
 
 import logging
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from astrojax import distributed, errors, files
+from astrojax import distributed, files
 from astrojax.data import fingerprint
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.training import checkpoint, metric_log
 from astrojax.training.run import Run, TrainState
 from astrojax.training.settings import check_same, resolve
+from astrojax.training.signals import StopSignals
 
 
 def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = None) -> bool:
@@ -94,7 +94,6 @@ class _Loop:
         self.job, self.saved, self.writer, self.watch = job, saved, writer, watch
         self.before, self.began, self.rate = extra["seconds"], time.monotonic(), 0.0
         self.pending: list[dict] = extra["pending"]  # logs of the steps since the last record
-        self.stop = False
 
     def seconds(self) -> float:
         """Returns the wall-clock time of the run so far, over all its starts."""
@@ -102,11 +101,11 @@ class _Loop:
 
     def fit(self, state: TrainState) -> TrainState:
         """Steps until the end, an early stop, or a signal."""
+        with StopSignals() as signals:
+            return self._fit(state, signals)
+
+    def _fit(self, state: TrainState, signals: StopSignals) -> TrainState:
         s, total, step = self.job.keys, self.job.total_steps, int(state.step)
-        previous = None
-        # With several processes JAX listens for SIGTERM, so that all of them stop together.
-        if not distributed.is_multiprocess():
-            previous = signal.signal(signal.SIGTERM, self._on_signal)
         batches, since = self.job.batches(step), (step, time.monotonic())
         while step < total:
             with distributed.waiting(f"the data of step {step + 1} (data.name={s.data['name']!r})"):
@@ -116,7 +115,8 @@ class _Loop:
                 distributed.block_until_ready(logs)
             step += 1
             self.pending.append(logs)
-            self.stop = self.stop or distributed.preemption_requested(step)
+            stop = signals.asked is not None and not distributed.is_multiprocess()
+            stop = stop or distributed.preemption_requested(step)
             if step % s.log_every == 0 or step == total:
                 self._log(state, step, *since)
                 since = (step, time.monotonic())
@@ -125,20 +125,16 @@ class _Loop:
                 self.writer.write(step, seen)
                 text = "  ".join(f"{k} {v:.4g}" for k, v in seen.items())
                 logging.info("step %d/%d  %s", step, total, text)
-            if step % s.checkpoint_every == 0 or step == total or ended or self.stop:
+            if step % s.checkpoint_every == 0 or step == total or ended or stop:
                 self._save(state, step)
             if ended:
                 break
-            if self.stop:
+            if stop:
                 self.saved.close()
-                logging.warning("stopped by SIGTERM at step %d of %d; saved", step, total)
-                raise SystemExit(errors.PREEMPTED)
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+                text = f"stopped by {signals.asked or 'SIGTERM'} at step {step} of {total}; saved"
+                logging.warning("%s: the same command goes on from here", text)
+                signals.stop()
         return state
-
-    def _on_signal(self, *_: Any) -> None:
-        self.stop = True
 
     def _save(self, state: TrainState, step: int) -> None:
         self._check_finite(state)

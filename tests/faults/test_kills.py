@@ -43,3 +43,25 @@ def test_sigterm_saves_and_says_so_with_a_status_of_its_own(undisturbed, data, t
     harness.finish(run.start())
     assert run.starts() == [0, saved]
     assert_same(run, undisturbed)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(undisturbed, data, tmp_path):
+    run = harness.Harness(tmp_path, data)
+    process = run.start()
+    run.wait_for_step(33, process)
+    process.send_signal(signal.SIGINT)
+    told = harness.finish(process, errors.INTERRUPTED)
+    assert "stopped by Ctrl-C" in told and "Traceback" not in told
+    saved = int(checkpoint.newest(run.workdir).name)
+    assert saved == metric_log.read(run.workdir)[-1]["step"]
+    harness.finish(run.start())
+    assert run.starts() == [0, saved]
+    assert_same(run, undisturbed)
+
+
+def test_sigterm_at_the_start_asks_for_another_start(data, tmp_path):
+    run = harness.Harness(tmp_path, data)
+    process = run.start()
+    run.wait_for((run.workdir / "config.json").exists, True, process)
+    process.send_signal(signal.SIGTERM)
+    harness.finish(process, errors.PREEMPTED)
