@@ -76,7 +76,7 @@ def test_a_folder_of_another_config_is_not_touched(undisturbed):
         ("--config.batch_size=100000", "more than the 160 training examples"),
         ("--config.fsdp=3", "has to divide the 1 devices"),
         ("--processes=2", "need --coordinator host:port"),
-        ("--config.data.survey=sdss", "there is no survey 'sdss'"),
+        ("--config.data.survey=sdss", "'data.survey' is 'sdss'; it has to be 'candels'"),
         ("--config.workdir=x", "workdir"),
     ],
 )
