@@ -264,10 +264,8 @@ def fit(
 ) -> Shaped[np.ndarray, "s t c"]:
     """Cuts the central square of side `crop`, then resamples an 8-bit image to side `resize`."""
     if crop is not None:
-        height, width = image.shape[:2]
-        validate.crop(min(height, width), crop, where())
-        top, left = (height - crop) // 2, (width - crop) // 2
-        image = image[top : top + crop, left : left + crop]
+        validate.crop(min(image.shape[:2]), crop, where())
+        image = central_crop(image, crop)
     if resize is None or image.shape[:2] == (resize, resize):
         return image
     if image.dtype != np.uint8:
@@ -278,6 +276,16 @@ def fit(
     picture = Image.fromarray(image[..., 0] if grey else image)
     resampled = np.asarray(picture.resize((resize, resize), Image.Resampling.LANCZOS))
     return resampled[..., None] if grey else resampled
+
+
+def central_crop(
+    image: Shaped[np.ndarray, "h w c"], crop: int | None
+) -> Shaped[np.ndarray, "s t c"]:
+    """Returns the central square of side `crop`; the whole image if that is None."""
+    if crop is None:
+        return image
+    top, left = (image.shape[0] - crop) // 2, (image.shape[1] - crop) // 2
+    return image[top : top + crop, left : left + crop]
 
 
 def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Shaped
 
+from astrojax.data.noise import robust_sigma
 from astrojax.data.units import UNCALIBRATED, UNITS, Unit
 from astrojax.errors import UserError
 
@@ -102,8 +103,7 @@ def describe(
 
 
 def measure_noise(stamps: Sequence[Shaped[np.ndarray, "h w c"]]) -> tuple[float, ...]:
-    """Sigma per pixel and band: 1.4826 times the median absolute deviation of the stamps."""
+    """Returns the sigma per pixel and band: the robust scatter of the stamps' pixels."""
     pixels = np.concatenate([np.float32(s).reshape(-1, s.shape[-1]) for s in stamps])
     pixels[~np.isfinite(pixels)] = np.nan
-    spread = np.nanmedian(np.abs(pixels - np.nanmedian(pixels, 0)), 0)
-    return tuple(float(1.4826 * s) for s in spread)
+    return tuple(map(float, robust_sigma(pixels, axis=0)))

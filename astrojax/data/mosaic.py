@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.data import validate
+from astrojax.data.noise import robust_sigma
+from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
-
-MICROJANSKY_ZERO_POINT = 23.9
+from astrojax.files import atomic_write
 
 
 def cut(
@@ -53,14 +54,12 @@ def cut(
 
     if Path(out).exists():
         raise UserError(f"{out} exists already: choose another --out")
-    exponents = 0.4 * (MICROJANSKY_ZERO_POINT - np.asarray(zero_points))
-    scales = np.asarray(10**exponents, np.float32)
+    scales = to_microjansky(zero_points)
     with _Mosaics(mosaics) as opened:
         rows, corners = _inside(columns["x"], columns["y"], opened.shape, size)
         if not len(rows):
             raise UserError(f"no stamp of {size} px around any of {len(columns['x'])} positions")
-        partial = Path(f"{out}.partial")
-        with h5py.File(partial, "w") as file:
+        with atomic_write(out) as partial, h5py.File(partial, "w") as file:
             shape = (len(rows), len(mosaics), size, size)
             # One stamp per chunk: a random read then touches nothing else.
             images = file.create_dataset("images", shape, dtype, chunks=(1, *shape[1:]))
@@ -72,11 +71,10 @@ def cut(
                     raise UserError("pixels overflow float16 in microjansky: use --dtype float32")
                 images[place] = stamp
                 bad += validate.count_bad(stamp)
-                sky.append(_deviation(stamp))
+                sky.append(robust_sigma(stamp, axis=(1, 2)))
             _write_columns(file, columns, rows, scales)
             noise = tuple(float(v) for v in np.nanmedian(sky, 0))
             file.attrs.update(bands=list(mosaics), unit="microjansky", noise=noise)
-        partial.rename(out)
     at_edge = len(columns["x"]) - len(rows)
     return {"written": len(rows), "at_edge": at_edge, "not_finite": bad, "noise": noise}
 
@@ -133,12 +131,6 @@ def _inside(
     corner = np.floor(np.stack([y, x], -1) - size / 2 + 1).astype(int)
     fits = ((corner >= 0) & (corner + size <= np.array(shape))).all(-1)
     return np.flatnonzero(fits), corner[fits]
-
-
-def _deviation(stamp: np.ndarray) -> np.ndarray:
-    """Robust sigma of each band's pixels, in which a small object hardly counts."""
-    middle = np.nanmedian(stamp, axis=(1, 2), keepdims=True)
-    return 1.4826 * np.nanmedian(np.abs(stamp - middle), axis=(1, 2))
 
 
 def _write_columns(

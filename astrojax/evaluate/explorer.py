@@ -24,6 +24,7 @@ from astrojax.data.source import Source
 from astrojax.evaluate import plots, quantities
 from astrojax.evaluate.projection import Method, choose, project
 from astrojax.evaluate.report import Link, Section
+from astrojax.files import write_text
 
 CLASSES = 40  # more names than this are no classes
 PER_ROW = 32  # thumbnails along a side of a sheet
@@ -142,7 +143,7 @@ def evaluate(
     pictures = thumbnails(table, source, rows, side=thumbnail)
     ids = np.asarray(table.id)[rows]
     made = page(ids, points, values, pictures=pictures, axes_name=axes_name)
-    path.write_text(made, encoding="utf-8")
+    write_text(path, made)
     text = (
         f"{len(rows)} test objects in the plane of {axes_name}: thumbnails under the pointer, "
         "colors by any column, and a lasso that gives ids."

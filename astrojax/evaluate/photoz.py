@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
+from astrojax.data.noise import robust_sigma
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
@@ -46,7 +47,7 @@ def metrics(
     size = np.abs(delta)
     return {
         "bias": float(delta.mean()),
-        "nmad": float(1.4826 * np.median(np.abs(delta - median))),
+        "nmad": float(robust_sigma(delta)),
         "outlier_fraction": float(np.mean(size > 0.15)),
         "outlier_fraction_005": float(np.mean(size > 0.05)),
         "median_bias": float(median),

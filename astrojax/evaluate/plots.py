@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from astrojax.data.noise import robust_sigma
+from astrojax.files import atomic_write
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
@@ -26,7 +29,8 @@ def figure(width: float, height: float) -> "Canvas":
 
 def save(canvas: "Canvas", path: Path) -> Path:
     """Writes a PNG and returns its path."""
-    canvas.savefig(path, dpi=130)
+    with atomic_write(path) as temporary:
+        canvas.savefig(temporary, dpi=130)
     return path
 
 
@@ -82,7 +86,7 @@ def _sky(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     border[width:-width, width:-width] = False
     pixels = images[:, border].reshape(-1, images.shape[-1])
     sky = np.median(pixels, axis=0)
-    noise = 1.4826 * np.median(np.abs(pixels - sky), axis=0)
+    noise = robust_sigma(pixels, axis=0)
     # Of the typical peak, not the highest: one saturated star must not darken all others.
     peak = np.median(np.abs(images).max(axis=(1, 2)), axis=0)
     return sky, np.maximum(noise, np.where(peak > 0, 0.003 * peak, 1.0))

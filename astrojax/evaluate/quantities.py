@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source
+from astrojax.data.units import magnitude
 from astrojax.errors import UserError
 
 NAMES = {
@@ -70,9 +71,7 @@ def scalars(table: Any, info: DataInfo) -> dict[str, Float[np.ndarray, " n"]]:
     """
     columns = dict(table.columns)
     if "flux" in columns and "magnitude" not in columns and info.zero_point is not None:
-        flux = np.asarray(columns["flux"], np.float64)
-        flux = np.where(flux > 0, flux, np.nan)
-        columns["magnitude"] = info.zero_point - 2.5 * np.log10(flux)
+        columns["magnitude"] = magnitude(np.asarray(columns["flux"]), info.zero_point)
     bands = info.catalogue_bands or info.bands
     found = flatten(columns, bands)
     for blue, red in zip(bands[:-1], bands[1:], strict=True):

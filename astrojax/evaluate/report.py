@@ -11,10 +11,11 @@ import html
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from astrojax.files import write_text
 
 SHEET_ROWS = 40  # more of a CSV than anyone reads in a browser stays in the file
 
@@ -71,7 +72,7 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
         writer.writerow([f"{v:.6g}" if _is_float(v) else v for v in row])
-    _replace(path, text.getvalue())
+    write_text(path, text.getvalue())
     return path
 
 
@@ -93,8 +94,8 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     numbers = {section.title: _finite(section.metrics) for section in sections}
     text = json.dumps(numbers | {"cost": dict(cost)}, indent=2, default=str)
-    _replace(out / "metrics.json", text + "\n")
-    _replace(out / "report.html", page(sections, config, cost))
+    write_text(out / "metrics.json", text + "\n")
+    write_text(out / "report.html", page(sections, config, cost))
     return table(sections)
 
 
@@ -221,13 +222,6 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
 def _is_float(value: Any) -> bool:
     # NumPy's float32 is no Python float, but formats as one.
     return isinstance(value, float) or type(value).__name__.startswith("float")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes beside the file and renames, so that a reader never sees half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8", newline="")
-    os.replace(beside, path)
 
 
 def _e(value: Any) -> str:

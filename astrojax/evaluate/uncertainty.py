@@ -24,6 +24,7 @@ from jaxtyping import Float
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section
+from astrojax.files import atomic_write
 from astrojax.nn import mixture
 
 PDF_FILE = "photoz_pdf.hdf5"
@@ -183,8 +184,8 @@ def export(
     weights, means, sigmas = (np.asarray(part, np.float64) for part in density)
     data = {"weights": weights, "means": means, "stds": sigmas}
     ensemble = qp.Ensemble(qp.mixmod, data=data, ancil={"id": ids, "redshift": z_ref})
-    path.unlink(missing_ok=True)
-    ensemble.write_to(str(path))
+    with atomic_write(path) as temporary:
+        ensemble.write_to(str(temporary))
     return f"Densities of the test set: {path.name}, read with qp.read."
 
 

@@ -3,7 +3,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,7 +87,4 @@ def sheet(
     asked = SimpleNamespace(id=np.asarray(ids).astype(np.asarray(source.column("id")).dtype))
     stamps = quantities.stamps(asked, source, np.arange(len(ids)))
     pictures = plots.rgb(stamps, source.info.bands, source.info.unit)
-    temporary = path.with_name(f".{path.name}")  # a PNG by its suffix
-    plots.contact_sheet(pictures, captions, temporary, per_row=per_row, title=title)
-    os.replace(temporary, path)
-    return path
+    return plots.contact_sheet(pictures, captions, path, per_row=per_row, title=title)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from astrojax.data import validate
-from astrojax.data.images import SKIP
+from astrojax.data.images import SKIP, central_crop
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 
@@ -63,7 +63,7 @@ class Inspected:
         except (UserError, OSError) as error:
             self._tell(error)
             return {**self.like, BAD_PIXELS: False, EDGE: False, UNREADABLE: True}
-        seen = central(image, self.crop)
+        seen = central_crop(image, self.crop)
         bad = bool(validate.count_bad(seen))
         if validate.count_bad(image):
             image = np.where(np.isfinite(image), image, np.zeros((), image.dtype))
@@ -103,14 +103,6 @@ def first_readable(source: Source) -> dict[str, Any]:
         except (UserError, OSError) as error:
             message = str(error)
     raise UserError(f"none of the first images can be read: {message}")
-
-
-def central(image: Shaped[np.ndarray, "h w c"], crop: int | None) -> Shaped[np.ndarray, "s t c"]:
-    """The central square that a network with this crop sees; the whole image if it is None."""
-    if crop is None:
-        return image
-    top, left = (image.shape[0] - crop) // 2, (image.shape[1] - crop) // 2
-    return image[top : top + crop, left : left + crop]
 
 
 def ends_inside(image: Shaped[np.ndarray, "h w c"]) -> bool:

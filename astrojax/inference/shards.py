@@ -7,14 +7,13 @@ into its place when it is complete, so what is there is whole.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from astrojax.errors import UserError
-from astrojax.files import write_json
+from astrojax.files import atomic_write, write_json
 from astrojax.inference.fields import Field
 from astrojax.inference.table import to_arrow
 
@@ -69,12 +68,8 @@ class Parts:
                 for f, a in zip(fields, arrays, strict=True)
             ]
         )
-        temporary = self.folder / "part.tmp"
-        try:
+        with atomic_write(self.folder / f"part-{self.rows:012d}.parquet") as temporary:
             pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
-            os.replace(temporary, self.folder / f"part-{self.rows:012d}.parquet")
-        except OSError as error:
-            raise UserError(f"cannot write to {self.folder}: {error.strerror or error}") from error
         self.rows += len(arrays[0])
 
     def remove(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from astrojax.errors import UserError
+from astrojax.files import atomic_write
 
 
 @dataclasses.dataclass
@@ -34,10 +35,8 @@ class Table:
         fields = {"id": self.id, "embedding": self.embedding}
         fields |= {f"predicted_{k}": v for k, v in self.predictions.items()}
         fields |= {f"column_{k}": v for k, v in self.columns.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(pa.table({k: to_arrow(v) for k, v in fields.items()}), temporary)
-        temporary.replace(path)
+        with atomic_write(path) as temporary:
+            pq.write_table(pa.table({k: to_arrow(v) for k, v in fields.items()}), temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Table":

@@ -8,13 +8,13 @@ is complete.
 
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from astrojax import files
 from astrojax.errors import UserError
 from astrojax.inference.table import from_arrow
 
@@ -60,13 +60,8 @@ def write(parts: Sequence[Path], out: Path, meta: Mapping[str, str | int]) -> No
         UserError: It cannot be written.
     """
     writer = {".parquet": _parquet, ".fits": _fits, ".ecsv": _ecsv}[out.suffix]
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
+    with files.atomic_write(out) as temporary:
         writer(parts, temporary, meta)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def provenance(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from astrojax.cli import embed
+from astrojax.data.images import central_crop
 from astrojax.data.readers import tfds
 from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
@@ -218,7 +219,7 @@ def test_where_an_image_ends():
     assert not flags.ends_inside(image)
     image[:, 8, 1] = 3
     assert flags.ends_inside(image)
-    assert not flags.ends_inside(flags.central(image, 5))
+    assert not flags.ends_inside(central_crop(image, 5))
     dark = rng.integers(0, 99, (9, 9, 3)).astype(np.uint8)
     dark[0, :, 2] = 0  # one dark line of blue is a dark sky
     assert not flags.ends_inside(dark)

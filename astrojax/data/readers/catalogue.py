@@ -24,6 +24,7 @@ from astrojax.data.source import Source, Subset
 from astrojax.data.split import apply
 from astrojax.data.tables import column_values, read_table
 from astrojax.errors import UserError
+from astrojax.files import atomic_write
 
 _TRIED, _NEAR_ARCSEC = 16, 60.0  # cutouts tried for the unit of positions; distance that agrees
 
@@ -240,7 +241,10 @@ def _report(
     ids = columns.get("id", np.arange(size))
     text = f"{len(objects)} objects have no cutout, {len(cutouts)} cutouts have no object"
     if path is not None:
-        with open(Path(path).expanduser(), "w", newline="", encoding="utf-8") as out:
+        with (
+            atomic_write(Path(path).expanduser()) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as out,
+        ):
             writer = csv.writer(out)
             writer.writerow(["id", "missing"])
             writer.writerows([str(ids[i]), "cutout"] for i in objects)

@@ -18,10 +18,9 @@ from jaxtyping import Float, Shaped
 from astrojax.data import images, validate
 from astrojax.data.keys import BadPixels, Paths, Unreadable
 from astrojax.data.source import Source
-from astrojax.data.units import UNITS
+from astrojax.data.units import UNITS, to_microjansky
 from astrojax.errors import UserError
 
-MICROJANSKY = UNITS["microjansky"]
 # BUNIT as found in the wild, in lower case, against the names of `describe.UNITS`.
 BUNITS = {
     "ujy": "microjansky",
@@ -142,8 +141,7 @@ class FitsImages:
         if zero_points is not None:
             if len(zero_points) != len(bands):
                 raise UserError(f"data.zero_points has {len(zero_points)} values, not {len(bands)}")
-            exponents = 0.4 * (MICROJANSKY - np.array(zero_points))
-            self.scale = np.asarray(10**exponents, np.float32)
+            self.scale = to_microjansky(zero_points)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -21,6 +21,7 @@ from astrojax.data import images, validate
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
+from astrojax.files import atomic_write, write_json
 
 VERSION = "1.0.0"
 STANDARD = ("cifar10", "cifar100", "imagenet2012")
@@ -94,10 +95,11 @@ def convert(
         columns: dict[str, Any] = {
             name: np.asarray(source.column(name)) for name in source[0] if name != "image"
         }
-        np.savez(path / f"columns_{split}.npz", **columns)
+        with atomic_write(path / f"columns_{split}.npz") as temporary:
+            np.savez(temporary, **columns)
     info = next(iter(sources.values())).info.to_json()
     # Last, so that its presence says that the conversion is complete.
-    (path / "astrojax.json").write_text(json.dumps(info, indent=2))
+    write_json(path / "astrojax.json", info)
     return path
 
 

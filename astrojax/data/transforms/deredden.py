@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from astrojax.data.source import Source, WithColumns, has_column
+from astrojax.data.units import magnitude
 from astrojax.errors import UserError
 
 
@@ -45,8 +46,7 @@ def with_magnitudes(source: Source, *, deredden: bool) -> Source:
     info = source.info
     if info.zero_point is None or has_column(source, "magnitude") or not has_column(source, "flux"):
         return source
-    flux = np.asarray(source.column("flux"), np.float64)
-    magnitude = info.zero_point - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+    values = magnitude(np.asarray(source.column("flux")), info.zero_point)
     if deredden:
-        magnitude -= np.asarray(info.extinction) * np.asarray(source.column("ebv"))[:, None]
-    return WithColumns(source, {"magnitude": magnitude.astype(np.float32)})
+        values -= np.asarray(info.extinction) * np.asarray(source.column("ebv"))[:, None]
+    return WithColumns(source, {"magnitude": values.astype(np.float32)})
