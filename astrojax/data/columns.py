@@ -13,9 +13,22 @@ from astrojax.data.keys import Classes, Others, PositionUnit
 from astrojax.errors import UserError
 
 STANDARD = (
-    "id", "image", "redshift", "redshift_weight", "ebv", "flux", "magnitude", "magnitude_error",
-    "label", "ra", "dec", "size", "color_features", "dered_color_features", "use_redshift",
-)  # fmt: skip
+    "id",
+    "image",
+    "redshift",
+    "redshift_weight",
+    "ebv",
+    "flux",
+    "magnitude",
+    "magnitude_error",
+    "label",
+    "ra",
+    "dec",
+    "size",
+    "color_features",
+    "dered_color_features",
+    "use_redshift",
+)
 VECTORS = ("flux", "magnitude", "magnitude_error")
 DOUBLE = ("ra", "dec")
 

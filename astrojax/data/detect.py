@@ -13,18 +13,36 @@ from astrojax.data.open import reader_names
 from astrojax.errors import UserError
 
 _SUFFIXES = {
-    ".h5": "hdf5", ".hdf5": "hdf5", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
-}  # fmt: skip
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".npz": "npz",
+}
 _FITS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
 _PICTURES = (".jpg", ".jpeg", ".png", ".npy")
 # For keys that a user need not give: inference wants every object, in file order, unlabelled.
 _DEFAULTS: dict[str, Any] = {
-    "bad_pixels": "keep", "split": None, "crop": None, "resize": None, "unreadable": "error",
-    "label_thinning": None, "sentinels": {}, "classes": None, "class_names": None,
-    "others": "unlabelled", "id_from": "path", "zero_points": None, "shape": None,
-    "match": "id", "radius_arcsec": 1.0, "position_unit": None, "unmatched": "error",
-    "unmatched_file": None, "select": {},
-}  # fmt: skip
+    "bad_pixels": "keep",
+    "split": None,
+    "crop": None,
+    "resize": None,
+    "unreadable": "error",
+    "label_thinning": None,
+    "sentinels": {},
+    "classes": None,
+    "class_names": None,
+    "others": "unlabelled",
+    "id_from": "path",
+    "zero_points": None,
+    "shape": None,
+    "match": "id",
+    "radius_arcsec": 1.0,
+    "position_unit": None,
+    "unmatched": "error",
+    "unmatched_file": None,
+    "select": {},
+}
 _COLUMNS = {
     "id": ("id", "ids", "object_id", "objid", "source_id"),
     "ra": ("ra", "raj2000", "alpha_j2000", "ra_deg"),
@@ -203,8 +221,10 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
 def stated(path: str) -> dict[str, Any]:
     """What an HDF5 file says of its pixels: `astrojax.data.stamps` writes bands and unit."""
     with _opened(path) as file:
-        found = {"bands": tuple(map(str, file.attrs.get("bands", ()))),
-                 "unit": str(file.attrs.get("unit", ""))}  # fmt: skip
+        found = {
+            "bands": tuple(map(str, file.attrs.get("bands", ()))),
+            "unit": str(file.attrs.get("unit", "")),
+        }
     return {name: value for name, value in found.items() if value}
 
 

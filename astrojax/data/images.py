@@ -154,14 +154,18 @@ def _sample(
         raise UserError(validate.bad_pixels_message(stamps, where))
     if bad:
         done = "set to zero" if bad_pixels == "mask" else "kept"
-        logging.warning("%s: %d NaN or Inf pixels in %d sampled stamps are %s",
-                        where, bad, len(stamps), done)  # fmt: skip
+        logging.warning(
+            "%s: %d NaN or Inf pixels in %d sampled stamps are %s", where, bad, len(stamps), done
+        )
     empty = [i for i, s in zip(sampled, stamps, strict=True) if s.dtype.kind == "f" and _empty(s)]
     if empty:
         logging.warning(
             "%s: %d of %d sampled stamps are zero in over a quarter of a band's pixels, e.g. %s",
-            where, len(empty), len(stamps), images.where(int(empty[0])),
-        )  # fmt: skip
+            where,
+            len(empty),
+            len(stamps),
+            images.where(int(empty[0])),
+        )
     for i, stamp in zip(sampled, stamps, strict=True):
         validate.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
     return stamps

@@ -72,7 +72,11 @@ def evaluate(
     size = max(len(names), int(predicted.max()) + 1)
     names = names + tuple(str(i) for i in range(len(names), size))
     path = plots.matrix(
-        confusion(predicted, label, size=size), out / "confusion.png",
-        rows=names, columns=names, ylabel="true class", xlabel="predicted class",
-    )  # fmt: skip
+        confusion(predicted, label, size=size),
+        out / "confusion.png",
+        rows=names,
+        columns=names,
+        ylabel="true class",
+        xlabel="predicted class",
+    )
     return Section("classification", numbers, [Figure(path, "True against predicted classes.")])

@@ -168,11 +168,13 @@ def _against(
     counts = contingency(cluster, label)
     order = np.lexsort((-counts.max(axis=1), counts.argmax(axis=1)))
     path = plots.matrix(
-        counts[order], out / f"{name}_classes.png",
+        counts[order],
+        out / f"{name}_classes.png",
         rows=[str(c) for c in np.unique(cluster)[order]],
         columns=[names[c] for c in np.unique(label)],
-        ylabel="cluster", xlabel="true class",
-    )  # fmt: skip
+        ylabel="cluster",
+        xlabel="true class",
+    )
     kind = "k-means clusters" if name == "kmeans" else "The method's clusters"
     return (
         {f"{name}_{key}": value for key, value in numbers.items()},

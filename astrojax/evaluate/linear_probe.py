@@ -220,9 +220,14 @@ def label_curve(
             rows = subset(train_y, fraction=fraction, seed=seed + repeat)
             few = subset(val_y, fraction=fraction, seed=seed + repeat)
             probe = classify(
-                train_x[rows], train_y[rows], val_x[few], val_y[few], test_x,
-                penalties=penalties, max_iterations=max_iterations,
-            )  # fmt: skip
+                train_x[rows],
+                train_y[rows],
+                val_x[few],
+                val_y[few],
+                test_x,
+                penalties=penalties,
+                max_iterations=max_iterations,
+            )
             results.append(metrics(probe.predicted, test_y))
         row = {"fraction": fraction, "labels": len(rows)}
         for name in results[0]:
@@ -251,16 +256,25 @@ def _classes(
     numbers["penalty"] = probe.penalty
     names = quantities.class_names(info, np.concatenate([train_y, test_y]))
     path = plots.matrix(
-        confusion(probe.predicted, test_y, size=len(names)), out / "linear_probe.png",
-        rows=names, columns=names, ylabel="true class", xlabel="predicted class",
-    )  # fmt: skip
+        confusion(probe.predicted, test_y, size=len(names)),
+        out / "linear_probe.png",
+        rows=names,
+        columns=names,
+        ylabel="true class",
+        xlabel="predicted class",
+    )
     return numbers, Figure(path, "Linear probe: true against predicted classes of the test set.")
 
 
 def _values(
-    splits: list[Any], sources: dict[str, Any], out: Path, targets: tuple[str, ...],
-    penalties: tuple[float, ...], n_bootstrap: int, seed: int,
-) -> tuple[dict[str, float], Figure]:  # fmt: skip
+    splits: list[Any],
+    sources: dict[str, Any],
+    out: Path,
+    targets: tuple[str, ...],
+    penalties: tuple[float, ...],
+    n_bootstrap: int,
+    seed: int,
+) -> tuple[dict[str, float], Figure]:
     info = sources["test"].info
     found = [quantities.pick(table, info, targets, "linear_probe.targets") for table in splits]
     numbers: dict[str, float] = {}
@@ -289,9 +303,15 @@ def _curve_figure(curve: dict[str, list[float]], majority: float, path: Path) ->
     for name in ("accuracy", "balanced_accuracy"):
         error = np.nan_to_num(curve[f"{name}_error"])
         axes.errorbar(
-            curve["labels"], curve[name], error, marker="o", ms=4, lw=1.2, capsize=2,
+            curve["labels"],
+            curve[name],
+            error,
+            marker="o",
+            ms=4,
+            lw=1.2,
+            capsize=2,
             label=name.replace("_", " "),
-        )  # fmt: skip
+        )
     axes.axhline(majority, color="0.5", ls=":", lw=1, label="commonest class")
     axes.set(xscale="log", xlabel="training labels", ylabel="test accuracy")
     axes.legend(fontsize=8, frameon=False)

@@ -188,10 +188,13 @@ def evaluate(
     label, figures = quantities.labels(table), []
     if panels or label is not None:
         path = plots.plane_panels(
-            points, panels, out / "projection.png", axes_name=name,
+            points,
+            panels,
+            out / "projection.png",
+            axes_name=name,
             label=None if label is None else label[rows],
             names=() if label is None else quantities.class_names(source.info, label),
-        )  # fmt: skip
+        )
         figures.append(Figure(path, f"{len(rows)} test objects in the plane of {name}."))
     if mosaic:
         chosen, cells = mosaic_cells(points, side=mosaic)

@@ -106,8 +106,14 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
     axes = canvas.subplots()
     nominal = np.linspace(0, 1, 101)
     error = np.sqrt(nominal * (1 - nominal) / size)
-    axes.fill_between(nominal, nominal - 2 * error, nominal + 2 * error, color="0.85", lw=0,
-                      label=r"exact, $\pm 2\sigma$ binomial")  # fmt: skip
+    axes.fill_between(
+        nominal,
+        nominal - 2 * error,
+        nominal + 2 * error,
+        color="0.85",
+        lw=0,
+        label=r"exact, $\pm 2\sigma$ binomial",
+    )
     for name, points in curves.items():
         axes.plot(*points.T, lw=1.6, label=name)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

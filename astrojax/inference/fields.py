@@ -11,11 +11,22 @@ from astrojax.data.info import DataInfo
 from astrojax.inference import flags
 
 _UNITS = {
-    "ra": "deg", "dec": "deg", "ebv": "mag", "size": "arcsec", "theta_E": "arcsec",
-    "theta_e": "arcsec", "center_x": "arcsec", "center_y": "arcsec",
-}  # fmt: skip
-_FLUXES = {"microjansky": "uJy", "nanomaggies": "nmgy", "counts": "ct", "electrons": "electron",
-           "electrons/s": "electron / s"}  # fmt: skip
+    "ra": "deg",
+    "dec": "deg",
+    "ebv": "mag",
+    "size": "arcsec",
+    "theta_E": "arcsec",
+    "theta_e": "arcsec",
+    "center_x": "arcsec",
+    "center_y": "arcsec",
+}
+_FLUXES = {
+    "microjansky": "uJy",
+    "nanomaggies": "nmgy",
+    "counts": "ct",
+    "electrons": "electron",
+    "electrons/s": "electron / s",
+}
 _MEANING = {
     "id": "object identifier",
     "embedding": "representation of the image",

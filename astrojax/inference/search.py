@@ -140,9 +140,10 @@ def similar(
         known = np.isfinite(block).all(axis=1)
         # A row of zeros keeps the block's shape, which the search is compiled for.
         near, likeness = knn.neighbours(
-            np.where(known[:, None], block, 0).astype(np.float32), vectors,
+            np.where(known[:, None], block, 0).astype(np.float32),
+            vectors,
             k=min(count + 1, len(block)),
-        )  # fmt: skip
+        )
         likeness = np.where(known[near] & (near + start != queries[:, None]), likeness, -np.inf)
         index = np.concatenate([index, near + start], axis=1)
         cosine = np.concatenate([cosine, likeness], axis=1)

@@ -98,9 +98,11 @@ def _parts(
     """Results of `wanted.chunk` objects at a time."""
     mesh = distributed.make_mesh(fsdp=1)
     apply = Embedder(
-        model.method, mesh=mesh, batch_size=min(wanted.batch_size, len(source)),
+        model.method,
+        mesh=mesh,
+        batch_size=min(wanted.batch_size, len(source)),
         predictions=wanted.predictions,
-    )  # fmt: skip
+    )
     names = tuple(name for name in model.method.inputs if name != "image")
     inspected = Inspected(source, crop=model.card["crop"], names=names)
     held: list[dict[str, np.ndarray]] = []
@@ -233,6 +235,11 @@ class Progress:
             self.bars.update(self.task, completed=self.done)
         elif now - self.told > 10 or self.done == self.total:
             rate = (self.done - self.begun) / max(now - self.start, 1e-9)
-            logging.info("%d of %d objects, %.0f a second, %.1f min left", self.done, self.total,
-                         rate, (self.total - self.done) / rate / 60)  # fmt: skip
+            logging.info(
+                "%d of %d objects, %.0f a second, %.1f min left",
+                self.done,
+                self.total,
+                rate,
+                (self.total - self.done) / rate / 60,
+            )
             self.told = now

@@ -21,10 +21,18 @@ from astrojax.inference.table import from_arrow
 SUFFIXES = (".parquet", ".fits", ".ecsv")
 # Provenance under the eight letters that FITS allows.
 _KEYWORDS = {
-    "model": "MODEL", "model_hash": "MODHASH", "config_hash": "CFGHASH", "checkpoint": "CHECKPT",
-    "astrojax": "AJVERS", "command": "COMMAND", "date": "DATE", "objects": "NOBJECT",
-    "data": "DATADESC", "data_section": "DATASECT", "data_split": "DATASPLT",
-}  # fmt: skip
+    "model": "MODEL",
+    "model_hash": "MODHASH",
+    "config_hash": "CFGHASH",
+    "checkpoint": "CHECKPT",
+    "astrojax": "AJVERS",
+    "command": "COMMAND",
+    "date": "DATE",
+    "objects": "NOBJECT",
+    "data": "DATADESC",
+    "data_section": "DATASECT",
+    "data_split": "DATASPLT",
+}
 
 
 def check_output(path: str | Path, *, overwrite: bool) -> Path:
@@ -109,9 +117,13 @@ def _astropy(block: Any, widths: Mapping[str, int], meta: Mapping[str, Any], row
             values = values.astype(f"U{widths[field.name]}")
         told = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
         columns.append(
-            Column(values[rows], field.name, unit=told.get("unit") or None,
-                   description=told.get("description"))
-        )  # fmt: skip
+            Column(
+                values[rows],
+                field.name,
+                unit=told.get("unit") or None,
+                description=told.get("description"),
+            )
+        )
     return Table(columns, meta=dict(meta), copy=False)
 
 

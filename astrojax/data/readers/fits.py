@@ -39,8 +39,22 @@ BUNITS = {
     "electron/s": "electrons/s",
     "e/s": "electrons/s",
 }
-WCS_CARDS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2",
-             "CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2")  # fmt: skip
+WCS_CARDS = (
+    "CRVAL1",
+    "CRVAL2",
+    "CRPIX1",
+    "CRPIX2",
+    "CD1_1",
+    "CD1_2",
+    "CD2_1",
+    "CD2_2",
+    "CDELT1",
+    "CDELT2",
+    "PC1_1",
+    "PC1_2",
+    "PC2_1",
+    "PC2_2",
+)
 
 
 def load(

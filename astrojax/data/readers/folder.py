@@ -69,9 +69,15 @@ def load(
         columns = {name: values[kept] for name, values in columns.items()}
         columns["id"] = _ids(stamps.files, root, id_from)
         return images.open_source(
-            stamps, columns, info=info, where=one, classes=names, crop=crop, resize=resize,
+            stamps,
+            columns,
+            info=info,
+            where=one,
+            classes=names,
+            crop=crop,
+            resize=resize,
             bad_pixels=bad_pixels,
-        )  # fmt: skip
+        )
 
     return images.split_paths(open_one, path, split)
 

@@ -68,9 +68,15 @@ def load(
             raise UserError("data.classes is set, but data.columns names no label")
         stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
         source = images.open_source(
-            stamps, clean, info=info, where=file.name, classes=names, crop=crop, resize=resize,
+            stamps,
+            clean,
+            info=info,
+            where=file.name,
+            classes=names,
+            crop=crop,
+            resize=resize,
             bad_pixels=bad_pixels,
-        )  # fmt: skip
+        )
         return source if kept is None or len(kept) == len(source) else Subset(source, kept)
 
     return images.split_paths(open_one, path, split)
@@ -111,9 +117,12 @@ class EncodedImages:
     """JPEG or PNG files laid end to end."""
 
     def __init__(
-        self, blob: UInt8[np.ndarray, " bytes"], offsets: Int[np.ndarray, " m"],
-        bands: int, file: str,
-    ):  # fmt: skip
+        self,
+        blob: UInt8[np.ndarray, " bytes"],
+        offsets: Int[np.ndarray, " m"],
+        bands: int,
+        file: str,
+    ):
         self.blob, self.offsets, self.bands, self.file = blob, offsets, bands, file
 
     def __len__(self) -> int:

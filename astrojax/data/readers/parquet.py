@@ -86,9 +86,15 @@ def load(
                 clean["label"], names=named, classes=None, others="error", where=where
             )
         return images.open_source(
-            stamps, clean, info=info, where=where, classes=named, crop=crop, resize=resize,
+            stamps,
+            clean,
+            info=info,
+            where=where,
+            classes=named,
+            crop=crop,
+            resize=resize,
             bad_pixels=bad_pixels,
-        )  # fmt: skip
+        )
 
     paths: Paths = path
     if isinstance(path, str) and os.path.isdir(path):
@@ -168,8 +174,12 @@ class ParquetImages:
         import pyarrow.parquet as pq
 
         self.files, self.name, self.shape, self.layout, self.bands = (
-            files, name, shape, layout, bands,
-        )  # fmt: skip
+            files,
+            name,
+            shape,
+            layout,
+            bands,
+        )
         # Where each row group starts, over all shards, and which (shard, group) it is.
         self.groups: list[tuple[int, int]] = []
         sizes = [0]

@@ -205,9 +205,14 @@ def _standard(
     info = {"bands": ("red", "green", "blue"), "pixel_scale": None, "unit": "display"}
     info |= {"zero_point": None, "noise": None, "extinction": None}
     return images.open_source(
-        stamps, columns, info=info, where=str(path), classes=features["label"].names, crop=crop,
+        stamps,
+        columns,
+        info=info,
+        where=str(path),
+        classes=features["label"].names,
+        crop=crop,
         resize=resize,
-    )  # fmt: skip
+    )
 
 
 def _part(builder: Any, spec: str) -> np.ndarray:

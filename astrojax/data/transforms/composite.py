@@ -86,7 +86,11 @@ class Composite:
 
 @functools.partial(jax.jit, static_argnames=("stretch", "q", "minimum"))
 def _draw(
-    image: Float[Array, "h w c"], weights: Float[Array, "c 3"], *, stretch: float, q: float,
+    image: Float[Array, "h w c"],
+    weights: Float[Array, "c 3"],
+    *,
+    stretch: float,
+    q: float,
     minimum: float,
-) -> UInt8[Array, "h w 3"]:  # fmt: skip
+) -> UInt8[Array, "h w 3"]:
     return lupton(image @ weights, stretch=stretch, q=q, minimum=minimum)
