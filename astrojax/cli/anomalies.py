@@ -7,7 +7,7 @@ r"""Objects of a table that are unlike the rest of it, ranked, the strangest fir
 writes a ranked list and a contact sheet, PNG, of its top. Three scores, all rising with
 strangeness: knn_distance, the mean distance to the nearest neighbours in the embedding;
 mahalanobis, the distance from the embedding's Gaussian; and method, the model's own score where it
-has one (a JEPA's prediction error; the table is then one of astrojax.predict --with-embedding).
+has one (a JEPA's prediction error; the table is then one of `astrojax predict --with-embedding`).
 Neighbours and Gaussian are those of the table's own objects, of a random sample where they are
 many. Objects without an embedding are left out.
 """

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--with-embedding",
         action="store_true",
-        help="add the embedding, for astrojax.similar and anomalies",
+        help="add the embedding, for `astrojax similar` and `anomalies`",
     )
     return made
 

@@ -5,8 +5,8 @@ r"""Objects that look like given ones: nearest neighbours by the cosine of the e
     astrojax similar --table galaxies.parquet --id A17 B3 --out like_a17.csv
 
 writes a table (query, rank, id, cosine and the scalar columns of the table) and beside it a contact
-sheet, PNG, in which each query stands before its neighbours. The table comes from astrojax.embed,
-or astrojax.predict --with-embedding; it is read in blocks, so it may be larger than memory.
+sheet, PNG, in which each query stands before its neighbours. The table comes from `astrojax embed`,
+or `astrojax predict --with-embedding`; it is read in blocks, so it may be larger than memory.
 """
 
 import argparse

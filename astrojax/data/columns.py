@@ -85,7 +85,7 @@ def standardise(
         position_unit: "degree" or "hourangle" (right ascension only).
 
     Raises:
-        UserError: Values out of range; see `astrojax.data.check`.
+        UserError: Values out of range; see `astrojax.data.validate`.
     """
     for name in sentinels:
         validate.key(name, columns, "data.sentinels: the data")

@@ -219,7 +219,7 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
 
 
 def stated(path: str) -> dict[str, Any]:
-    """What an HDF5 file says of its pixels: `astrojax.data.stamps` writes bands and unit."""
+    """What an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
     with _opened(path) as file:
         found = {
             "bands": tuple(map(str, file.attrs.get("bands", ()))),

@@ -148,7 +148,7 @@ def _write_columns(
 def read_columns(
     path: str, bands: Sequence[str], *, x: str, y: str, flux: str | None, extra: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Catalogue columns from an NPZ archive or any table that `astrojax.data.catalogue` reads.
+    """Catalogue columns from an NPZ archive or any table that `astrojax.data.tables` reads.
 
     `flux` is one column [n k] with an array `bands` [k] beside it, or several names with commas.
     """

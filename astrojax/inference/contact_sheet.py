@@ -49,7 +49,7 @@ def images_of(table: Path, data: str | None) -> Opened:
     told = writers.provenance(table)
     if "data_section" not in told:
         raise UserError(
-            f"{table} does not say where its images are (it was not made by astrojax.embed or "
+            f"{table} does not say where its images are (it was not made by `astrojax embed` or "
             "predict): give --no-sheet"
         )
     section = plain(json.loads(told["data_section"]))

@@ -37,7 +37,7 @@ class Rows:
             if name not in self.names:
                 raise UserError(
                     f"{path} has no column {name!r}: make it with astrojax embed, or "
-                    "with astrojax.predict --with-embedding"
+                    "with `astrojax predict --with-embedding`"
                 )
 
     def blocks(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:

@@ -51,7 +51,7 @@ class Table:
             raise UserError(f"there is no table of embeddings at {path}")
         fields = {name: from_arrow(col) for name, col in _columns(pq.read_table(path))}
         if "embedding" not in fields:
-            raise UserError(f"{path} has no column 'embedding': make it with astrojax.embed")
+            raise UserError(f"{path} has no column 'embedding': make it with `astrojax embed`")
         ids, embedding = fields.pop("id"), fields.pop("embedding")
         predictions = {k: v for k, v in fields.items() if k.startswith("predicted_")}
         columns = {k.removeprefix("column_"): fields[k] for k in fields if k not in predictions}

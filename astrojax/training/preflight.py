@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m astrojax.main --config ... --check`: what a run would meet, before it is started.
+"""`astrojax train --config ... --check`: what a run would meet, before it is started.
 
 Opens the data, builds the method, compiles one step for the devices that are there, runs it a few
 times on weights that are thrown away, and prints a card. Nothing is trained and nothing is written.

@@ -15,7 +15,7 @@ N = 30
 
 @pytest.fixture
 def table(tmp_path):
-    """A table as `astrojax.embed` writes it, of images in an NPZ file; one has no embedding."""
+    """A table as `astrojax embed` writes it, of images in an NPZ file; one has no embedding."""
     rng = np.random.default_rng(0)
     images = tmp_path / "images.npz"
     np.savez(images, images=rng.normal(size=(N, 8, 8, 3)).astype(np.float32), ids=np.arange(N))

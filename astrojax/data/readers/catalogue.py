@@ -61,14 +61,14 @@ def load(
             "drop".
         unmatched_file: CSV file for their ids, or None.
         select: {column of the table: (lowest, highest)}; rows outside, or NaN, are left out.
-        classes: The classes wanted, in order, as in `astrojax.data.npz`; None: all.
+        classes: The classes wanted, in order, as in `astrojax.data.readers.npz`; None: all.
         others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}, e.g. {"magnitude": (-99.0, 99.0)}.
         split: See `astrojax.data.split.apply`.
 
     Raises:
         UserError: A missing column, duplicate ids, nothing or not everything matched, or any of
-            `astrojax.data.check`.
+            `astrojax.data.validate`.
     """
     file = validate.file(table)
     found = read_table(file)

@@ -78,7 +78,7 @@ def load(
             start, names the damaged and counts them.
         zero_points: AB zero point of each band; pixels are then turned into microjansky. None
             leaves pixels as they are.
-        info: See `astrojax.data.describe`; `unit` may be "header", `pixel_scale` None takes
+        info: See `astrojax.data.info.describe`; `unit` may be "header", `pixel_scale` None takes
             that of the WCS where all sampled files agree.
         crop: Side of the central square to cut, or None.
         bad_pixels: "error" or "mask".
@@ -86,7 +86,7 @@ def load(
 
     Raises:
         UserError: No files, a damaged file, no unit, bands that differ in shape or WCS, or any of
-            `astrojax.data.check`.
+            `astrojax.data.validate`.
     """
 
     def open_one(one: str, _: str) -> images.StoredSource:

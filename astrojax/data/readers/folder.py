@@ -3,7 +3,7 @@
 
 import io
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -41,7 +41,7 @@ def load(
         classes: The classes wanted, in order: each a folder name, or
             (new name, (folder names to merge)); None: all folders in alphabetical order.
         others: What of files in other classes: "error", "drop" or "unlabelled".
-        info: See `astrojax.data.describe`. NPY arrays are [h w c], or [h w] for one band.
+        info: See `astrojax.data.info.describe`. NPY arrays are [h w c], or [h w] for one band.
         crop: Side of the central square to cut, or None.
         resize: Side to resample 8-bit images to, or None.
         bad_pixels: "error" or "mask".
@@ -49,8 +49,9 @@ def load(
 
     Raises:
         UserError: No pictures, two files with one id, a damaged file, a grey image where bands are
-            three, or any of `astrojax.data.check`.
+            three, or any of `astrojax.data.validate`.
     """
+    cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
 
     def open_one(one: str, _: str) -> images.StoredSource:
         root = validate.file(one)
@@ -68,16 +69,7 @@ def load(
         stamps = FileImages([files[k] for k in kept], bands)
         columns = {name: values[kept] for name, values in columns.items()}
         columns["id"] = _ids(stamps.files, root, id_from)
-        return images.open_source(
-            stamps,
-            columns,
-            info=info,
-            where=one,
-            classes=names,
-            crop=crop,
-            resize=resize,
-            bad_pixels=bad_pixels,
-        )
+        return images.open_source(stamps, columns, info=info, where=one, classes=names, **cuts)
 
     return images.split_paths(open_one, path, split)
 

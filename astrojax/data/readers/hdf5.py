@@ -4,7 +4,7 @@
 `images` [n c h w] (or [n h w c]) in float16, float32 or uint8, and beside it `ebvs`, `redshifts`
 (NaN or -1: none), `use_redshift_{f}` (1: the label counts; f thins the labels), and either fluxes
 per band or color features. A stamp is read when it is asked for; the file is opened once per
-process. For full speed store one stamp per chunk, or convert with `astrojax.data.tfds`.
+process. For full speed store one stamp per chunk, or convert with `astrojax convert`.
 """
 
 import os
@@ -43,13 +43,13 @@ def load(
         label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
             None for all labels.
         sentinels: {standard name: values that mean missing}.
-        info: See `astrojax.data.describe`.
+        info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         bad_pixels: "error" or "mask".
         split: See `astrojax.data.split.apply`.
 
     Raises:
-        UserError: See `astrojax.data.check`.
+        UserError: See `astrojax.data.validate`.
     """
 
     def open_one(one: str, name: str) -> images.StoredSource:

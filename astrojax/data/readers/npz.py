@@ -6,6 +6,7 @@ is unpacked once, when it is opened; pictures stay encoded until they are asked 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
@@ -43,15 +44,16 @@ def load(
             (new name, (values to merge)); None: the file's own.
         others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}.
-        info: See `astrojax.data.describe`.
+        info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         resize: Side to resample 8-bit images to, or None.
         bad_pixels: "error" or "mask".
         split: See `astrojax.data.split.apply`.
 
     Raises:
-        UserError: See `astrojax.data.check`.
+        UserError: See `astrojax.data.validate`.
     """
+    cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
 
     def open_one(one: str, _: str) -> Source:
         file = validate.file(one)
@@ -68,14 +70,7 @@ def load(
             raise UserError("data.classes is set, but data.columns names no label")
         stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
         source = images.open_source(
-            stamps,
-            clean,
-            info=info,
-            where=file.name,
-            classes=names,
-            crop=crop,
-            resize=resize,
-            bad_pixels=bad_pixels,
+            stamps, clean, info=info, where=file.name, classes=names, **cuts
         )
         return source if kept is None or len(kept) == len(source) else Subset(source, kept)
 

@@ -3,7 +3,7 @@
 
 Shards are memory-mapped and read one row group at a time; the newest stay in memory, up to half a
 gigabyte. Rows drawn at random from larger files cost a whole row group each (measured: 60 stamps a
-second instead of thousands), so convert those with `astrojax.data.tfds`.
+second instead of thousands), so convert those with `astrojax convert`.
 
 Hugging Face `datasets` on local Parquet are read as they are, without that library: a folder as the
 hub has it, images as {bytes, path} records or nested arrays, class names from the schema.
@@ -59,15 +59,16 @@ def load(
         classes: Names of the integer labels; None for those in the schema that Hugging Face writes,
             if there are any.
         sentinels: {standard name: values that mean missing}.
-        info: See `astrojax.data.describe`.
+        info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         resize: Side to resample 8-bit images to, or None.
         bad_pixels: "error" or "mask".
         split: See `astrojax.data.split.apply`.
 
     Raises:
-        UserError: See `astrojax.data.check`.
+        UserError: See `astrojax.data.validate`.
     """
+    cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
 
     def open_one(one: str, name: str) -> images.StoredSource:
         files = _shards(one)
@@ -82,24 +83,19 @@ def load(
         )
         named = class_names(files[0], names.get("label")) if classes is None else classes
         if named is not None and "label" in clean:
-            clean["label"], _, _ = encode_labels(
-                clean["label"], names=named, classes=None, others="error", where=where
-            )
-        return images.open_source(
-            stamps,
-            clean,
-            info=info,
-            where=where,
-            classes=named,
-            crop=crop,
-            resize=resize,
-            bad_pixels=bad_pixels,
-        )
+            clean["label"] = _labels(clean["label"], named, where)
+        return images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
 
-    paths: Paths = path
-    if isinstance(path, str) and os.path.isdir(path):
-        paths = {**hub_splits(path)}
-    return images.thin_training(images.split_paths(open_one, paths, split))
+    return images.thin_training(images.split_paths(open_one, _paths(path), split))
+
+
+def _paths(path: Paths) -> Paths:
+    is_folder = isinstance(path, str) and os.path.isdir(path)
+    return {**hub_splits(str(path))} if is_folder else path
+
+
+def _labels(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:
+    return encode_labels(values, names=names, classes=None, others="error", where=where)[0]
 
 
 def hub_splits(folder: str) -> dict[str, str]:

@@ -55,16 +55,7 @@ def load(
     if not 0 <= labelled_fraction <= 1:
         raise UserError(f"data.labelled_fraction is {labelled_fraction}, choose from 0 to 1")
     observed = named(survey)
-    info = DataInfo(
-        bands=observed.bands,
-        image_size=stamp,
-        pixel_scale=observed.pixel_scale,
-        unit="microjansky",
-        zero_point=observed.zero_point,
-        noise=observed.noise,
-        extinction=observed.extinction,
-        classes=observed.classes,
-    )
+    info = _info(observed, stamp)
     splits = {}
     for name, size in (("train", count), ("validation", validation), ("test", test)):
         if size:
@@ -78,6 +69,19 @@ def load(
             columns |= _labels(columns, labelled_fraction, hide=name == "train")
             splits[name] = ArraySource(columns, info)
     return splits
+
+
+def _info(observed: Survey, stamp: int) -> DataInfo:
+    return DataInfo(
+        bands=observed.bands,
+        image_size=stamp,
+        pixel_scale=observed.pixel_scale,
+        unit="microjansky",
+        zero_point=observed.zero_point,
+        noise=observed.noise,
+        extinction=observed.extinction,
+        classes=observed.classes,
+    )
 
 
 def _select(survey: Survey, seed: int, first: int, count: int, limit: float | None) -> np.ndarray:
