@@ -53,13 +53,13 @@ _IMAGES = ("images", "image", "blob", "cutouts", "stamps", "x")
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
-    """The keys of a reader."""
+    """Returns the keys of a reader."""
     module = importlib.import_module(f"astrojax.data.readers.{name}")
     return dict(inspect.signature(module.load).parameters)
 
 
 def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
-    """The reader of what `--data` names, and the path to give it.
+    """Returns the reader of what `--data` names, and the path to give it.
 
     Args:
         data: A file, folder, pattern, or reader; a reader's path is taken out of `settings`.
@@ -130,7 +130,7 @@ def _suffix(file: Path) -> str:
 def look(
     name: str, path: str, bands: tuple[str, ...], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The reader's section, as far as it can be seen in the files.
+    """Returns the reader's section, as far as it can be seen in the files.
 
     Args:
         name: The reader.
@@ -150,7 +150,7 @@ def look(
 
 
 def catalogue(table: str, cutouts: dict[str, Any], inputs: Iterable[str]) -> dict[str, Any]:
-    """The section of a catalogue joined to cutouts.
+    """Returns the section of a catalogue joined to cutouts.
 
     Args:
         table: The catalogue file.
@@ -167,14 +167,14 @@ def catalogue(table: str, cutouts: dict[str, Any], inputs: Iterable[str]) -> dic
 
 
 def belongs_to_catalogue(key: str) -> bool:
-    """Whether a key is the catalogue's, where there is one, and not that of the cutouts."""
+    """Returns whether a key is the catalogue's, where there is one, and not that of the cutouts."""
     shared = ("split", "classes", "others", "sentinels")
     first = key.split(".")[0]
     return key != "columns.image" and (first in shared or first in parameters("catalogue"))
 
 
 def tfds_splits(section: Mapping[str, Any]) -> list[str]:
-    """The splits of a TFDS data set."""
+    """Returns the splits of a TFDS data set."""
     import tensorflow_datasets as tfds
 
     folder = Path(section["directory"]) / section["dataset"]
@@ -219,7 +219,7 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
 
 
 def stated(path: str) -> dict[str, Any]:
-    """What an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
+    """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
     with _opened(path) as file:
         found = {
             "bands": tuple(map(str, file.attrs.get("bands", ()))),

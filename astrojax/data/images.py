@@ -33,7 +33,7 @@ class Images(Protocol):
         """One stamp, in the dtype it is stored in."""
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
 
 
 class StoredSource:
@@ -67,7 +67,7 @@ class StoredSource:
         return {"image": self._image(index), **{n: v[index] for n, v in self.columns.items()}}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry other than the image, [n ...]."""
+        """Returns all values of one entry other than the image, [n ...]."""
         return self.columns[name]
 
     def _image(self, index: int) -> np.ndarray:
@@ -200,7 +200,7 @@ def reopen(
     crop: int | None,
     resize: int | None,
 ) -> StoredSource:
-    """A source of stamps that were checked when they were converted."""
+    """Returns a source of stamps that were checked when they were converted."""
     stamp = fit(images[0], crop=crop, resize=resize, where=lambda: images.where(0))
     info = dataclasses.replace(info, image_size=stamp.shape[0])
     return StoredSource(images, columns, info, crop=crop, resize=resize, bad_pixels="error")
@@ -211,7 +211,7 @@ def split_paths(
     path: Paths,
     section: Mapping[str, Any] | None,
 ) -> dict[str, Source]:
-    """One path divided by `section`, or {"train": path, "validation": path, "test": path}.
+    """Returns one path divided by `section`, or {"train": path, "validation": path, "test": path}.
 
     `open_one` gets a path and the name of its split; "all" if the path is to be divided.
 
@@ -238,7 +238,7 @@ def split_paths(
 def with_thinning(
     names: Mapping[str, Any], label_thinning: int | None, split_name: str
 ) -> dict[str, Any]:
-    """Column names, with `use_redshift_{f}` for the split that is trained on."""
+    """Returns column names, with `use_redshift_{f}` for the split that is trained on."""
     if label_thinning is None or split_name not in ("train", "all"):
         return dict(names)
     return {**names, "use_redshift": f"use_redshift_{label_thinning}"}

@@ -41,12 +41,12 @@ class DataInfo:
     catalogue_bands: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict that `from_json` turns back into an equal object."""
+        """Returns a plain dict that `from_json` turns back into an equal object."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "DataInfo":
-        """The inverse of `to_json`, also after a round trip through JSON text."""
+        """Returns the inverse of `to_json`, also after a round trip through JSON text."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
@@ -65,7 +65,7 @@ def describe(
     image_size: int,
     classes: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """The fields of a `DataInfo`, from the config section `data.info`; nothing is guessed.
+    """Returns the fields of a `DataInfo`, from the config section `data.info`; nothing is guessed.
 
     Args:
         bands: Names, in the order of the stamps' last axis.

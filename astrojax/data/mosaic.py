@@ -102,7 +102,7 @@ class _Mosaics:
         self.top, self.strip = 0, np.empty((len(self.hdus), 0, self.shape[1]), np.float32)
 
     def read(self, corner: Int[np.ndarray, " 2"], size: int) -> Float[np.ndarray, "c h w"]:
-        """A stamp of all bands; quick if stamps are asked for from top to bottom."""
+        """Returns a stamp of all bands; quick if stamps are asked for from top to bottom."""
         top, left = map(int, corner)
         if top < self.top or top + size > self.top + self.strip.shape[1]:
             # A strip at a time: decompressing the tiles again for each stamp is ten times slower.

@@ -24,7 +24,7 @@ class Source(Protocol):
         """One example: `image` [h w c] and scalars or short vectors."""
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry other than the image, [n ...].
+        """Returns all values of one entry other than the image, [n ...].
 
         Raises:
             KeyError: There is no such entry.
@@ -48,7 +48,7 @@ class ArraySource:
         return {name: values[index] for name, values in self.columns.items()}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry, [n ...]."""
+        """Returns all values of one entry, [n ...]."""
         return self.columns[name]
 
 
@@ -65,7 +65,7 @@ class Subset:
         return self.source[int(self.positions[index])]
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry, [n ...]."""
+        """Returns all values of one entry, [n ...]."""
         return self.source.column(name)[self.positions]
 
 
@@ -82,12 +82,12 @@ class WithColumns:
         return {**self.source[index], **{n: v[index] for n, v in self.columns.items()}}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry, [n ...]."""
+        """Returns all values of one entry, [n ...]."""
         return self.columns[name] if name in self.columns else self.source.column(name)
 
 
 def read_example(source: Source, index: int) -> dict[str, Any]:
-    """One example.
+    """Returns one example.
 
     Raises:
         UserError: It cannot be read; the message names it.
@@ -103,7 +103,7 @@ def read_example(source: Source, index: int) -> dict[str, Any]:
 
 
 def has_column(source: Source, name: str) -> bool:
-    """Whether there is a column; no image is read for it, the first may be damaged."""
+    """Returns whether there is a column; no image is read for it, the first may be damaged."""
     try:
         source.column(name)
     except KeyError:
@@ -112,7 +112,7 @@ def has_column(source: Source, name: str) -> bool:
 
 
 def cache_in_memory(source: Source) -> ArraySource:
-    """A source read once, by several threads, and kept in memory with its images.
+    """Returns a source read once, by several threads, and kept in memory with its images.
 
     Worth it where decoding or drawing an image takes longer than a step needs it for.
     """

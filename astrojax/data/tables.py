@@ -11,7 +11,7 @@ from astrojax.errors import UserError
 
 
 def read_table(file: Path) -> Any:
-    """An `astropy.table.Table` from a file, by its suffix and its first lines.
+    """Returns an `astropy.table.Table` from a file, by its suffix and its first lines.
 
     Raises:
         UserError: The file cannot be read as a table.
@@ -57,7 +57,7 @@ def _ascii_format(file: Path) -> dict[str, Any]:
 
 
 def column_values(column: Any) -> np.ndarray:
-    """A table column as an array; masked entries become NaN (text: empty)."""
+    """Returns a table column as an array; masked entries become NaN (text: empty)."""
     values = getattr(column, "value", column)
     mask = getattr(column, "mask", None)
     if mask is None or not np.any(mask):

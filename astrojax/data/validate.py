@@ -25,7 +25,7 @@ FLOAT16_MAX = 65504
 
 
 def file(path: str | Path) -> Path:
-    """The path, if it exists.
+    """Returns the path, if it exists.
 
     Raises:
         UserError: It does not; similar names in the same folder are listed.
@@ -41,7 +41,7 @@ def file(path: str | Path) -> Path:
 
 
 def key(name: str, available: Iterable[str], where: str) -> str:
-    """The name, if it is available; letter case counts.
+    """Returns the name, if it is available; letter case counts.
 
     Raises:
         UserError: It is not; the near names are listed first, then what there is.
@@ -57,7 +57,7 @@ def key(name: str, available: Iterable[str], where: str) -> str:
 
 
 def choice(value: str, allowed: Sequence[str], path: str) -> str:
-    """The value of a config key, if it is one of those allowed."""
+    """Returns the value of a config key, if it is one of those allowed."""
     if value not in allowed:
         raise UserError(f"config key '{path}' is {value!r}; it has to be {' or '.join(allowed)}")
     return value
@@ -89,7 +89,7 @@ def crop(size: int, wanted: int, where: str) -> None:
 
 
 def count_bad(image: Shaped[np.ndarray, "..."]) -> int:
-    """How many pixels are NaN or infinite."""
+    """Returns how many pixels are NaN or infinite."""
     if image.dtype.kind != "f":
         return 0
     return int(image.size - np.count_nonzero(np.isfinite(image)))

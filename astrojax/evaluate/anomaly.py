@@ -43,7 +43,7 @@ def mahalanobis(
 
 
 def gaussian(bank: Float[np.ndarray, "n d"]) -> Callable[[np.ndarray], np.ndarray]:
-    """`mahalanobis` with its covariance fitted once, for queries that come in blocks."""
+    """Returns `mahalanobis` with its covariance fitted once, for queries that come in blocks."""
     from sklearn.covariance import LedoitWolf
 
     fitted = LedoitWolf().fit(bank.astype(np.float64))

@@ -40,7 +40,7 @@ def page(
     axes_name: str = "",
     title: str = "astrojax explorer",
 ) -> str:
-    """The page as text.
+    """Returns the page as text.
 
     Args:
         ids: Object ids, any type; shown as text.

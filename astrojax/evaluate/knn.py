@@ -34,7 +34,7 @@ def neighbours(
     query_block: int = QUERY_BLOCK,
     bank_block: int = BANK_BLOCK,
 ) -> tuple[Int[np.ndarray, "b k"], Float[np.ndarray, "b k"]]:
-    """The k most similar bank rows of each query, most similar first.
+    """Returns the k most similar bank rows of each query, most similar first.
 
     Args:
         bank: Embeddings to search, of any length; NumPy arrays are streamed from host memory.
@@ -116,7 +116,7 @@ def predict(
     k: int,
     temperature: float,
 ) -> Int[Array, " b"]:
-    """The class with the largest sum of exp(cosine / temperature) among the k nearest.
+    """Returns the class with the largest sum of exp(cosine / temperature) among the k nearest.
 
     Args:
         train_embeddings: Embeddings with known classes; need not be normalised.

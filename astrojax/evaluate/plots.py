@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def figure(width: float, height: float) -> "Canvas":
-    """An empty figure, size in inches, whose layout keeps labels apart."""
+    """Returns an empty figure, size in inches, whose layout keeps labels apart."""
     from matplotlib.figure import Figure as Canvas
 
     return Canvas(figsize=(width, height), layout="constrained")

@@ -59,7 +59,7 @@ def plane(
 
 
 def choose(count: int, *, limit: int, seed: int) -> Int[np.ndarray, " n"]:
-    """At most `limit` of `count` rows, a random choice, in their order."""
+    """Returns at most `limit` of `count` rows, a random choice, in their order."""
     return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
 
 
@@ -197,10 +197,23 @@ def evaluate(
         )
         figures.append(Figure(path, f"{len(rows)} test objects in the plane of {name}."))
     if mosaic:
-        chosen, cells = mosaic_cells(points, side=mosaic)
-        images = quantities.stamps(table, source, rows[chosen])
-        pictures = plots.rgb(images, source.info.bands, source.info.unit)
-        path = mosaic_figure(pictures, cells, out / "mosaic.png", side=mosaic, axes_name=name)
-        figures.append(Figure(path, "Cutouts laid over the same plane, one object per cell."))
+        figures.append(_mosaic(table, source, rows, points, out, mosaic, name))
     text = f"kNN R2: how well the mean of the {k} nearest objects tells each quantity (1: exactly)."
     return Section("projection", numbers, figures, text)
+
+
+def _mosaic(
+    table: Any,
+    source: Any,
+    rows: np.ndarray,
+    points: np.ndarray,
+    out: Path,
+    side: int,
+    axes_name: str,
+) -> Figure:
+    """Returns the cutouts of one object per cell of the plane, as a figure."""
+    chosen, cells = mosaic_cells(points, side=side)
+    images = quantities.stamps(table, source, rows[chosen])
+    pictures = plots.rgb(images, source.info.bands, source.info.unit)
+    path = mosaic_figure(pictures, cells, out / "mosaic.png", side=side, axes_name=axes_name)
+    return Figure(path, "Cutouts laid over the same plane, one object per cell.")

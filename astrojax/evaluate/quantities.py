@@ -29,7 +29,7 @@ NAMES = {
 
 
 def require(tables: Mapping[str, Any], task: str, *splits: str) -> list[Any]:
-    """The tables of the named splits.
+    """Returns the tables of the named splits.
 
     Raises:
         UserError: A split is absent.
@@ -64,7 +64,7 @@ def flatten(
 
 
 def scalars(table: Any, info: DataInfo) -> dict[str, Float[np.ndarray, " n"]]:
-    """Every scalar that a task can plot, bin by or predict; unknown values are NaN.
+    """Returns every scalar that a task can plot, bin by or predict; unknown values are NaN.
 
     Adds to the table's columns: magnitudes from `flux` where the zero point is known and there is
     no `magnitude`, colors (mag) of neighbouring bands, and predictions as `predicted_<name>`.
@@ -84,7 +84,7 @@ def scalars(table: Any, info: DataInfo) -> dict[str, Float[np.ndarray, " n"]]:
 def pick(
     table: Any, info: DataInfo, names: Sequence[str], path: str
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """The named scalars; the name of a vector column stands for all its components.
+    """Returns the named scalars; the name of a vector column stands for all its components.
 
     Raises:
         UserError: A name is not there; the message lists those that are. `path` is the config key.
@@ -145,7 +145,7 @@ def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]
 
 
 def describe(name: str) -> str:
-    """An axis label with its unit for a scalar of `scalars`."""
+    """Returns an axis label with its unit for a scalar of `scalars`."""
     if name.startswith("predicted_"):
         return f"predicted {describe(name.removeprefix('predicted_'))}"
     for kind, unit in (("magnitude", " (mag)"), ("flux", "")):
@@ -161,7 +161,7 @@ def describe(name: str) -> str:
 
 
 def stamps(table: Any, source: Source, rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, "k h w c"]:
-    """The images behind rows of a table, found in the source by object id.
+    """Returns the images behind rows of a table, found in the source by object id.
 
     Raises:
         UserError: The source has no such object.

@@ -100,7 +100,7 @@ def write(
 
 
 def table(sections: Sequence[Section]) -> str:
-    """The numbers of all sections as text with aligned columns."""
+    """Returns the numbers of all sections as text with aligned columns."""
     from rich.console import Console
     from rich.table import Table
 
@@ -127,7 +127,7 @@ def paired(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
-    """One HTML page with its images inside: nothing is fetched when it is opened."""
+    """Returns one HTML page with its images inside: nothing is fetched when it is opened."""
     name, data = (config.get(k, {}).get("name", "") for k in ("method", "data"))
     title = _e(f"{name} on {data}" if name and data else "astrojax evaluation")
     parts = [_HEAD.replace("TITLE", title)]

@@ -38,7 +38,7 @@ def bootstrap(
 def with_bootstrap_errors(
     statistic: Callable[..., dict[str, float]], *arrays: Any, seed: int, n_bootstrap: int
 ) -> dict[str, float]:
-    """The statistic, each number `x` followed by its bootstrap error `x_error`."""
+    """Returns the statistic, each number `x` followed by its bootstrap error `x_error`."""
     values = statistic(*(np.asarray(a) for a in arrays))
     errors = bootstrap(statistic, *arrays, seed=seed, n_bootstrap=n_bootstrap)
     both: dict[str, float] = {}

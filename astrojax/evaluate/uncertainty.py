@@ -32,7 +32,7 @@ NOMINAL = np.linspace(0.01, 0.99, 99)
 
 
 def conformal_factor(scores: Float[np.ndarray, " n"], level: float) -> float:
-    """The score that a new object stays below with probability `level` or a little more.
+    """Returns the score that a new object stays below with probability `level` or a little more.
 
     Raises:
         UserError: The level is no probability, or the calibration set is too small for it.

@@ -54,7 +54,7 @@ def save(method: Method, path: Path, *, library: str) -> str:
 
 
 def find(method: Method) -> nnx.Module:
-    """The network that a method's `embed` begins with.
+    """Returns the network that a method's `embed` begins with.
 
     Raises:
         UserError: It has none, as a method on magnitudes.

@@ -88,7 +88,7 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
 
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
-    """The preprocessing card of a training set: a JSON object."""
+    """Returns the preprocessing card of a training set: a JSON object."""
     rows = np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int)
     pixels = np.stack([source[int(i)]["image"] for i in rows]).astype(np.float64)
     text = json.dumps(config, sort_keys=True)
@@ -110,7 +110,7 @@ def _spread(images: np.ndarray) -> np.ndarray:
 
 
 def checkpoint_name(workdir: str | Path) -> str:
-    """The checkpoint that a bundle is made of, e.g. "best/1200"."""
+    """Returns the checkpoint that a bundle is made of, e.g. "best/1200"."""
     return "/".join(checkpoint.newest(Path(workdir)).parts[-2:])
 
 
@@ -168,7 +168,7 @@ class Model:
     def predict(
         self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None = None
     ) -> dict[str, np.ndarray]:
-        """What the method's heads say of images; see `embed`."""
+        """Returns what the method's heads say of images; see `embed`."""
         return self.table(images, info=info).predictions
 
     def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
@@ -191,7 +191,7 @@ class Model:
         return found
 
     def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Whether distances are beyond those of 99% of the validation images."""
+        """Returns whether distances are beyond those of 99% of the validation images."""
         return distance > self.card["outside"]["threshold"]
 
     def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:

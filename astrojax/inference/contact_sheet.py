@@ -37,7 +37,7 @@ def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 
 def images_of(table: Path, data: str | None) -> Opened:
-    """The data that a table was made of.
+    """Returns the data that a table was made of.
 
     Args:
         table: A table with provenance.

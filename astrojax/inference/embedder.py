@@ -88,7 +88,7 @@ class Embedder:
             yield _fetch(*waiting)
 
     def table(self, source: Source, *, threads: int) -> Table:
-        """Every example, with its columns; `threads` read images."""
+        """Returns every example, with its columns; `threads` read images."""
         parts = list(self(source, threads=threads))
         joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         columns = {n: np.asarray(source.column(n)) for n in source[0] if n != "image"}

@@ -27,7 +27,7 @@ from astrojax.training import checkpoint
 
 
 def combine(members: Sequence[Table]) -> Table:
-    """The table of an ensemble: pooled redshift densities, embeddings side by side.
+    """Returns the table of an ensemble: pooled redshift densities, embeddings side by side.
 
     Args:
         members: Tables of the same objects in the same order, each with a redshift prediction.

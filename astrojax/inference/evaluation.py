@@ -77,7 +77,7 @@ def run(
 
 
 def restore(job: Run, workdir: Path) -> Any:
-    """The state of a run's best checkpoint, or of the newest if validation chose none.
+    """Returns the state of a run's best checkpoint, or of the newest if validation chose none.
 
     Raises:
         UserError: There is none.
@@ -92,12 +92,12 @@ def restore(job: Run, workdir: Path) -> Any:
 
 
 def done(workdir: Path) -> bool:
-    """Whether a run was evaluated."""
+    """Returns whether a run was evaluated."""
     return (workdir / FOLDER / "metrics.json").is_file()
 
 
 def summary(workdir: Path) -> str:
-    """The numbers of an evaluated run, and where its results are."""
+    """Returns the numbers of an evaluated run, and where its results are."""
     numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
     return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
 
@@ -118,6 +118,6 @@ def _with_data(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def cost(workdir: Path) -> dict[str, Any]:
-    """What the training took, as `finished.json` has it; empty for an unfinished run."""
+    """Returns what the training took, as `finished.json` has it; empty for an unfinished run."""
     path = workdir / "finished.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -76,7 +76,7 @@ def of_data(columns: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
 
 
 def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
-    """What heads say, under `predicted_*`; classes and bands are columns of their own.
+    """Returns what heads say, under `predicted_*`; classes and bands are columns of their own.
 
     Of a density (`astrojax.mixture`) the 16th and 84th percentiles are added.
 
@@ -121,7 +121,7 @@ def of_flags(flagged: Mapping[str, np.ndarray]) -> list[Field]:
 
 
 def plain(name: str, values: np.ndarray) -> Field:
-    """A column with no unit whose meaning is known."""
+    """Returns a column with no unit whose meaning is known."""
     return Field(name, values, "", _MEANING[name])
 
 

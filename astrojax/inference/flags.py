@@ -71,7 +71,7 @@ class Inspected:
         return {**found, BAD_PIXELS: bad, EDGE: ends_inside(seen), UNREADABLE: False}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry other than the image, [n ...]."""
+        """Returns all values of one entry other than the image, [n ...]."""
         return self.source.column(name)
 
     def _same_shape(self, image: np.ndarray, index: int) -> None:
@@ -91,7 +91,7 @@ class Inspected:
 
 
 def first_readable(source: Source) -> dict[str, Any]:
-    """The first example that can be read.
+    """Returns the first example that can be read.
 
     Raises:
         UserError: None of the first 64 can.

@@ -15,7 +15,7 @@ FOLDER = "bundle"  # in a run's folder
 
 
 def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
-    """The model in a bundle, or that of a run's best or newest checkpoint.
+    """Returns the model in a bundle, or that of a run's best or newest checkpoint.
 
     A run's bundle is kept in `<run>/bundle`, and made again when the run has another checkpoint;
     for that, and only for that, the run's training data are opened.

@@ -41,7 +41,7 @@ class Rows:
                 )
 
     def blocks(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
-        """The named columns of some thousand rows at a time, in order."""
+        """Yields the named columns of some thousand rows at a time, in order."""
         if self.path.suffix == ".fits":
             from astropy.io import fits
 
@@ -60,11 +60,11 @@ class Rows:
                 yield tuple(from_arrow(table[name]) for name in names)
 
     def column(self, name: str) -> np.ndarray:
-        """A whole column [n]."""
+        """Returns a whole column [n]."""
         return np.concatenate([block for (block,) in self.blocks(name)])
 
     def take(self, rows: Int[np.ndarray, " k"]) -> dict[str, np.ndarray]:
-        """All columns but the embedding, at some rows and in their order."""
+        """Returns all columns but the embedding, at some rows and in their order."""
         names = [name for name in self.names if name != "embedding"]
         found: dict[str, list] = {name: [None] * len(rows) for name in names}
         start = 0
@@ -111,7 +111,7 @@ def find(rows: Rows, ids: Sequence[str]) -> Int[np.ndarray, " k"]:
 def similar(
     rows: Rows, queries: Int[np.ndarray, " q"], count: int
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """The most similar other objects of each query, most similar first.
+    """Returns the most similar other objects of each query, most similar first.
 
     Args:
         rows: The table; objects with an empty embedding are passed over.

@@ -49,7 +49,7 @@ class Parts:
         self.rows = sum(map(_rows, self.files()))
 
     def files(self) -> list[Path]:
-        """The finished parts in order."""
+        """Returns the finished parts in order."""
         return sorted(self.folder.glob("part-*.parquet"))
 
     def add(self, fields: Sequence[Field]) -> None:

@@ -60,7 +60,7 @@ class Table:
 
 
 def to_arrow(values: np.ndarray) -> Any:
-    """An Arrow array of [n], or of fixed-size lists of [n ...]."""
+    """Returns an Arrow array of [n], or of fixed-size lists of [n ...]."""
     import pyarrow as pa
 
     if values.ndim == 1:
@@ -70,7 +70,7 @@ def to_arrow(values: np.ndarray) -> Any:
 
 
 def from_arrow(column: Any) -> np.ndarray:
-    """A column of a `pyarrow.Table` as [n], or [n k] of fixed-size lists."""
+    """Returns a column of a `pyarrow.Table` as [n], or [n k] of fixed-size lists."""
     import pyarrow as pa
 
     array = pa.concat_arrays(column.chunks)

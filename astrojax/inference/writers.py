@@ -36,7 +36,7 @@ _KEYWORDS = {
 
 
 def check_output(path: str | Path, *, overwrite: bool) -> Path:
-    """The path of a table to write.
+    """Returns the path of a table to write.
 
     Raises:
         UserError: The suffix is none of `SUFFIXES`, the folder is missing, or the file exists.

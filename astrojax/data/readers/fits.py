@@ -105,7 +105,7 @@ def load(
 
 
 def find(pattern: str, bands: tuple[str, ...]) -> dict[str, list[Path]]:
-    """{id: its file, or its files in the order of the bands}.
+    """Returns {id: its file, or its files in the order of the bands}.
 
     Raises:
         UserError: The pattern has no {id} or matches nothing, or an object lacks a band's file.
@@ -178,7 +178,7 @@ class FitsImages:
         return image if self.scale is None else image.astype(np.float32) * self.scale
 
     def planes(self, index: int) -> tuple[list[np.ndarray], list[Any]]:
-        """One array [h w] and one header per band."""
+        """Returns one array [h w] and one header per band."""
         from astropy.io import fits
 
         files = self.files[str(self.ids[index])]
@@ -201,7 +201,7 @@ class FitsImages:
         return planes, headers
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return str(self.files[str(self.ids[index])][0])
 
     def positions(self, rows: np.ndarray | None = None) -> Float[np.ndarray, "n 2"]:
@@ -227,7 +227,7 @@ class FitsImages:
 
 
 def same_wcs(first: Any, second: Any, shape: tuple[int, int]) -> bool:
-    """Whether two headers put the corners of an image within half a pixel of each other."""
+    """Returns whether two headers put the corners of an image within half a pixel of each other."""
     if all(first.get(card) == second.get(card) for card in WCS_CARDS):
         return True
     a, b = _celestial(first), _celestial(second)

@@ -110,5 +110,5 @@ class FileImages:
         return array[..., None] if array.ndim == 2 else array
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return str(self.files[index])

@@ -71,7 +71,7 @@ def load(
 def open_images(
     file: Path, names: Mapping[str, Any], layout: str, optional: tuple[str, ...] = ()
 ) -> tuple["Hdf5Images", dict[str, np.ndarray]]:
-    """The stamps and the columns of a file; datasets named in `optional` may be absent.
+    """Returns the stamps and the columns of a file; datasets named in `optional` may be absent.
 
     Raises:
         UserError: It is no HDF5 file, a dataset is missing, or the images have not 4 axes.
@@ -106,7 +106,7 @@ class Hdf5Images:
         return stamp.transpose(1, 2, 0) if self.layout == "nchw" else stamp
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return f"{self.path.name}, row {index}"
 
     def _data(self) -> Any:

@@ -80,7 +80,7 @@ def einstein_radius(area: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 
 def read_catalogue(path: str, select: Select) -> dict[str, np.ndarray]:
-    """The numeric columns of a challenge catalogue, with `id`, `theta_E` and `redshift`.
+    """Returns the numeric columns of a challenge catalogue, with `id`, `theta_E` and `redshift`.
 
     Raises:
         UserError: It cannot be read, lacks ID or ein_area or a column of `select`, or nothing is

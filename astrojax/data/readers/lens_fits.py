@@ -103,12 +103,12 @@ class PairImages:
         return read_pixels(self.files[index // 2])[..., index % 2 : index % 2 + 1]
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return str(self.files[index // 2 if self.single else index])
 
 
 def read_parameters(file: Path) -> Lens:
-    """The eight parameters in a file's header.
+    """Returns the eight parameters in a file's header.
 
     Raises:
         UserError: The file is damaged, or lacks cards; all that are missing are named.
@@ -122,7 +122,7 @@ def read_parameters(file: Path) -> Lens:
 
 
 def read_pixels(file: Path) -> Float[np.ndarray, "h w 2"]:
-    """The pixels of one file, float32.
+    """Returns the pixels of one file, float32.
 
     Raises:
         UserError: The file is damaged or is no pair.

@@ -128,7 +128,7 @@ class EncodedImages:
         return images.decode(data, bands=self.bands, where=self.where(index))
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return f"{self.file}, image {index}"
 
 
@@ -145,5 +145,5 @@ class ArrayImages:
         return self.stamps[index]
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return f"{self.file}, image {index}"

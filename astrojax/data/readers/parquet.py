@@ -99,7 +99,7 @@ def _labels(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarra
 
 
 def hub_splits(folder: str) -> dict[str, str]:
-    """{split: glob of its shards} of a folder in the layout of the Hugging Face hub.
+    """Returns {split: glob of its shards} of a folder in the layout of the Hugging Face hub.
 
     Raises:
         UserError: No file in it is named after a split.
@@ -202,7 +202,7 @@ class ParquetImages:
         return self._reshape(_flat(value), index)
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return f"{self.files[0].parent.name}, Parquet row {index}"
 
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:

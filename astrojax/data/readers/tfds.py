@@ -243,5 +243,5 @@ class TfdsImages:
         return self.data[index]["image"]
 
     def where(self, index: int) -> str:
-        """What to call this stamp in a message."""
+        """Returns what to call this stamp in a message."""
         return f"{self.path.parent.name}, {self.split} example {index}"

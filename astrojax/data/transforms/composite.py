@@ -80,7 +80,7 @@ class Composite:
         return {**example, "image": np.asarray(image)}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry other than the image, [n ...]."""
+        """Returns all values of one entry other than the image, [n ...]."""
         return self.source.column(name)
 
 

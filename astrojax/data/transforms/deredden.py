@@ -34,7 +34,7 @@ class Dereddened:
         return {**example, "image": example["image"].astype(np.float32) * factor}
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry, [n ...]."""
+        """Returns all values of one entry, [n ...]."""
         return self.source.column(name)
 
 

@@ -53,6 +53,6 @@ class Converted:
         return example
 
     def column(self, name: str) -> np.ndarray:
-        """All values of one entry, [n ...]."""
+        """Returns all values of one entry, [n ...]."""
         values = self.source.column(name)
         return np.asarray(values, np.float32) * self.factor if name in _FLUXES else values

@@ -10,7 +10,7 @@ from astrojax.errors import UserError
 def thin_labels(
     source: Source, *, column: str, count: int | None, drop_unlabelled: bool = False, seed: int = 0
 ) -> Source:
-    """A training split with fewer labels; smaller counts are subsets of larger ones.
+    """Returns a training split with fewer labels; smaller counts are subsets of larger ones.
 
     Args:
         source: The training split.
@@ -44,7 +44,7 @@ def thin_labels(
 
 
 def oversample(source: Source, *, column: str, times: int) -> Source:
-    """A training split in which every labelled example stands `times` times.
+    """Returns a training split in which every labelled example stands `times` times.
 
     What a batch shows of rare labels is set here, and not by their share in the survey.
 
