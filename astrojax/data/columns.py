@@ -115,7 +115,7 @@ def flux_from_colors(
     ebv: Float[np.ndarray, " n"] | None,
     extinction: tuple[float, ...] | None,
 ) -> Float[np.ndarray, "n c"]:
-    """Observed fluxes from PITA's color features.
+    """Returns observed fluxes from PITA's color features.
 
     A row of features is log10 f_{j+1} - log10 f_j for the c - 1 neighbouring pairs of bands, and
     then log10 f_1. Given E(B-V) the features are taken as dereddened, and 10^(0.4 R_b E(B-V)) is
@@ -143,7 +143,7 @@ def encode_labels(
     others: Others,
     where: str,
 ) -> tuple[Int[np.ndarray, " n"], tuple[str, ...], Int[np.ndarray, " m"]]:
-    """Integer labels of the classes asked for.
+    """Returns integer labels of the classes asked for.
 
     Args:
         values: Class indices into `names`, or class names or codes if that is None.

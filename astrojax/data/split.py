@@ -25,7 +25,7 @@ NAMES = ("train", "validation", "test")
 def by_id(
     ids: Shaped[np.ndarray, " n"], *, fractions: dict[str, float], seed: int
 ) -> Shaped[np.ndarray, " n"]:
-    """Split names by the hash of (seed, id).
+    """Returns split names by the hash of (seed, id).
 
     Args:
         ids: Identifiers, text or integers.

@@ -165,7 +165,7 @@ def _top(
 def curves_figure(
     score: dict[str, Float[np.ndarray, " n"]], truth: Bool[np.ndarray, " n"], path: Path
 ) -> Path:
-    """Precision-recall and ROC curves of each score."""
+    """Draws precision-recall and ROC curves of each score."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
     canvas = plots.figure(8.4, 3.8)

@@ -76,7 +76,7 @@ def lowest_entropy_clusters(
 
 
 def sample_grid(table: Any, source: Any, probability: Float[np.ndarray, "n k"], path: Path) -> Path:
-    """Returns one row per cluster, lowest entropy first, of its members with the lowest entropy."""
+    """Draws one row per cluster, lowest entropy first, of its members with the lowest entropy."""
     cluster, uncertainty = probability.argmax(axis=1), entropy(probability)
     rows, captions = [], []
     chosen = lowest_entropy_clusters(probability, least=GRID_SAMPLES)

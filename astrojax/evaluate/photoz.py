@@ -87,7 +87,7 @@ def binned(
 def density_figure(
     z_pred: Float[np.ndarray, " n"], z_ref: Float[np.ndarray, " n"], path: Path, title: str
 ) -> Path:
-    """Two-dimensional histogram of predicted against reference redshift (log counts)."""
+    """Draws two-dimensional histogram of predicted against reference redshift (log counts)."""
     top = 1.05 * float(max(np.percentile(z_ref, 99.9), np.percentile(z_pred, 99.9)))
     figure = plots.figure(5.6, 5.0)
     axes = figure.subplots()

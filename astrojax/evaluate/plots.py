@@ -210,7 +210,7 @@ def _classes(
 
 
 def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Logged numbers against the training step.
+    """Plots logged numbers against the training step.
 
     Args:
         records: Lines of `metrics.jsonl`: dicts with "step" and numbers; `validation_<name>`

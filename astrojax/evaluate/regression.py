@@ -35,7 +35,7 @@ def metrics(
 def scatter_figure(
     pairs: dict[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]], path: Path
 ) -> Path:
-    """Predicted against true values, one panel per name -> (predicted, target)."""
+    """Draws predicted against true values, one panel per name -> (predicted, target)."""
     per_row = min(4, len(pairs))
     rows = math.ceil(len(pairs) / per_row)
     canvas = plots.figure(3.4 * per_row, 3.3 * rows)

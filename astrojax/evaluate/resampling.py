@@ -10,7 +10,7 @@ import numpy as np
 def bootstrap(
     statistic: Callable[..., dict[str, float]], *arrays: Any, seed: int, n_bootstrap: int
 ) -> dict[str, float]:
-    """Standard errors of a statistic of parallel arrays [n ...].
+    """Returns standard errors of a statistic of parallel arrays [n ...].
 
     Rows are drawn with replacement, the same rows from every array (Efron 1979). A draw in which a
     number is undefined (NaN) does not count for that number.

@@ -54,7 +54,7 @@ def conformal_factor(scores: Float[np.ndarray, " n"], level: float) -> float:
 def density_metrics(
     pit: Float[np.ndarray, " n"], crps: Float[np.ndarray, " n"], *, levels: Sequence[float]
 ) -> dict[str, float]:
-    """Calibration of densities.
+    """Returns calibration of densities.
 
     Args:
         pit: CDF of each density at its true redshift.
@@ -80,12 +80,12 @@ def density_metrics(
 
 
 def coverage(pit: Float[np.ndarray, " n"], levels: Sequence[float] | np.ndarray) -> list[float]:
-    """Share of truths within the central interval of each nominal level."""
+    """Returns share of truths within the central interval of each nominal level."""
     return [float(np.mean(np.abs(pit - 0.5) <= level / 2)) for level in levels]
 
 
 def pit_figure(pit: Float[np.ndarray, " n"], path: Path) -> Path:
-    """Histogram of the PIT with the central 95% of what uniform draws would give."""
+    """Draws histogram of the PIT with the central 95% of what uniform draws would give."""
     from scipy.stats import binom
 
     bins = 20 if len(pit) >= 400 else 10

@@ -88,7 +88,7 @@ class Rows:
 
 
 def find(rows: Rows, ids: Sequence[str]) -> Int[np.ndarray, " k"]:
-    """Row numbers of objects.
+    """Returns row numbers of objects.
 
     Raises:
         UserError: An id is not in the table; near ones are named.

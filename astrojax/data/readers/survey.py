@@ -28,7 +28,7 @@ def load(
     stamp: int,
     seed: int = 0,
 ) -> dict[str, ArraySource]:
-    """Simulate a survey and split it.
+    """Simulates a survey and splits it.
 
     Columns beside `image`: `redshift` (of the training set NaN where there is no spectrum, of the
     others known for all), `spectroscopic` (the `labelled_fraction` with spectra, biased to bright
