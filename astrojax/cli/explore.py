@@ -6,8 +6,9 @@ r"""A page to look at a table of embeddings: its plane, thumbnails under the poi
 
 writes one HTML file that opens in a browser without a network: every object of the table, or a
 random choice of them, in two dimensions, colored by any of its columns. A lasso drawn around
-objects gives their ids, to copy or as CSV. The table comes from `astrojax embed`, or `astrojax predict
---with-embedding`; it is read in blocks, and objects without an embedding are left out.
+objects gives their ids, to copy or as CSV. The table comes from `astrojax embed`, or from
+`astrojax predict --with-embedding`; it is read in blocks, and objects without an embedding are left
+out.
 """
 
 import argparse

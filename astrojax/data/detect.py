@@ -206,7 +206,7 @@ def _image(names: Iterable[str], settings: Mapping[str, Any], where: str) -> str
 
 
 def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], where: str) -> str:
-    """The order of the axes of stamps [n ...], where their lengths leave no doubt."""
+    """Returns the order of the axes of stamps [n ...], where their lengths leave no doubt."""
     if "layout" in settings or len(shape) != 4:
         return settings.get("layout", "nhwc")
     first, last = shape[1] == bands, shape[3] == bands

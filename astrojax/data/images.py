@@ -30,7 +30,7 @@ class Images(Protocol):
         """Number of stamps."""
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
-        """One stamp, in the dtype it is stored in."""
+        """Returns one stamp, in the dtype it is stored in."""
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""
@@ -142,7 +142,7 @@ def _sample(
     bad_pixels: BadPixels,
     where: str,
 ) -> list[np.ndarray]:
-    """Some stamps, cut as they will be, after the checks that `open_source` lists."""
+    """Returns some stamps, cut as they will be, after the checks that `open_source` lists."""
     sampled, stamps = readable(images, bad_pixels), []
     for i in sampled:
         image = _stored(images, int(i))
@@ -172,7 +172,7 @@ def _sample(
 
 
 def readable(images: Images, bad_pixels: BadPixels) -> list[int]:
-    """Positions of a sample of stamps; with "keep", without those whose files are damaged.
+    """Returns positions of a sample of stamps; with "keep", without those whose files are damaged.
 
     Raises:
         UserError: A sampled stamp cannot be read; with "keep", none of them can.
@@ -335,7 +335,7 @@ class Unreadable(UserError):
 
 
 def drop_unreadable(images: Any, policy: keys.Unreadable) -> np.ndarray:
-    """Positions of the stamps to keep.
+    """Returns positions of the stamps to keep.
 
     With "error" all of them: a damaged file stops the run when it is met. With "skip" every file
     is decoded once, now, because the number of examples has to be known; the damaged ones are

@@ -127,7 +127,7 @@ def _is_image(hdu: Any) -> bool:
 def _inside(
     x: np.ndarray, y: np.ndarray, shape: tuple[int, int], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose stamp lies within the mosaic, and its (top, left) corner."""
+    """Returns rows whose stamp lies within the mosaic, and its (top, left) corner."""
     corner = np.floor(np.stack([y, x], -1) - size / 2 + 1).astype(int)
     fits = ((corner >= 0) & (corner + size <= np.array(shape))).all(-1)
     return np.flatnonzero(fits), corner[fits]

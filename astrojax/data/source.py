@@ -21,7 +21,7 @@ class Source(Protocol):
         """Number of examples."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One example: `image` [h w c] and scalars or short vectors."""
+        """Returns one example: `image` [h w c] and scalars or short vectors."""
 
     def column(self, name: str) -> np.ndarray:
         """Returns all values of one entry other than the image, [n ...].

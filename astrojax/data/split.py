@@ -48,7 +48,7 @@ def by_sky(
     cell: float,
     link: float,
 ) -> Shaped[np.ndarray, " n"]:
-    """Split names by the hash of (seed, cell on the sky): neighbours stay on one side.
+    """Returns split names by the hash of (seed, cell on the sky): neighbours stay on one side.
 
     Cells are rows of constant declination cut into pieces of nearly equal area. Entries closer
     than `link`, such as one object observed twice, share a side even across a cell's border.
@@ -106,7 +106,7 @@ def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source
 
 
 def split_hash(sources: Mapping[str, Source]) -> str:
-    """Twelve hex digits that name a split: they change if any object changes sides."""
+    """Returns twelve hex digits that name a split: they change if any object changes sides."""
     digest = hashlib.sha256()
     for name in sorted(sources):
         digest.update(f"{name}:{len(sources[name])};".encode())
@@ -126,7 +126,7 @@ def _edges(fractions: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _uniform(values: np.ndarray, seed: int) -> np.ndarray:
-    """Numbers in [0, 1) that depend on (seed, text of the value) alone, on any machine."""
+    """Returns numbers in [0, 1) that depend on (seed, text of the value) alone, on any machine."""
     key = seed.to_bytes(8, "big", signed=True)
     words = (hashlib.blake2b(str(v).encode(), digest_size=8, key=key).digest() for v in values)
     return np.frombuffer(b"".join(words), ">u8").astype(np.uint64) / 2.0**64

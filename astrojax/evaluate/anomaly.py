@@ -23,7 +23,7 @@ SHEET_OBJECTS = 25
 def knn_distance(
     bank: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "b d"], *, k: int
 ) -> Float[np.ndarray, " b"]:
-    """Mean Euclidean distance to the k nearest bank rows, axes standardised by the bank."""
+    """Returns mean Euclidean distance to the k nearest bank rows, axes standardised by the bank."""
     from sklearn.neighbors import NearestNeighbors
 
     if k > len(bank):
@@ -139,7 +139,7 @@ def _truth(label: np.ndarray | None, info: Any, anomalous: tuple[str, ...]) -> n
 def _ranking(
     table: Any, score: dict[str, np.ndarray], names: np.ndarray | None, out: Path
 ) -> Sheet:
-    """All objects, the strangest by the first score first."""
+    """Returns all objects, the strangest by the first score first."""
     first = next(iter(score))
     order = np.argsort(-score[first], kind="stable")
     ranked: dict[str, Any] = {"rank": range(1, len(order) + 1), "id": np.asarray(table.id)[order]}

@@ -159,7 +159,7 @@ def _rank(name: str) -> int:
 
 
 def _column(name: str, values: np.ndarray) -> dict[str, Any] | None:
-    """A column of the page; the colors of numbers run over the central 96% of them."""
+    """Returns a column of the page; the colors of numbers run over the central 96% of them."""
     label = quantities.describe(name).replace("$", "")  # a page knows no mathematical typesetting
     if values.dtype.kind not in "biuf":
         names, index = np.unique(values.astype(str), return_inverse=True)

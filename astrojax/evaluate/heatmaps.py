@@ -28,7 +28,7 @@ BRIGHT = 0.1  # part of an image's patches that counts as its galaxy in the numb
 def patch_maps(
     model: Any, images: Shaped[np.ndarray, "n h w c"], *, num_masks: int, seed: int
 ) -> dict[str, Float[np.ndarray, "n k"]]:
-    """Values of every patch, averaged over the draws that hid it; NaN where none did.
+    """Returns values of every patch, averaged over the draws that hid it; NaN where none did.
 
     Args:
         model: A method with `predict_patches` (I-JEPA).
@@ -191,6 +191,6 @@ def _state(masks: Any, row: int, grid: int) -> np.ndarray:
 
 
 def _overlay(picture: np.ndarray, state: np.ndarray, turn: Any, side: int) -> np.ndarray:
-    """The picture where it is seen, white where predicted, dim where neither."""
+    """Returns the picture where it is seen, white where predicted, dim where neither."""
     state = np.repeat(np.repeat(turn(state), side, 0), side, 1)[..., None]
     return np.where(state == 2, 1.0, np.where(state == 1, picture, 0.25 * picture))

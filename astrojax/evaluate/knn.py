@@ -200,7 +200,7 @@ def evaluate(
 def _neighbour_figure(
     train: Any, test: Any, sources: dict[str, Any], out: Path, seed: int
 ) -> Figure:
-    """Some test objects, each followed by its nearest neighbours in the training set."""
+    """Returns some test objects, each followed by its nearest neighbours in the training set."""
     info, count = sources["test"].info, min(SHEET_NEIGHBOURS, len(train.embedding))
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(test.embedding))[:SHEET_QUERIES])

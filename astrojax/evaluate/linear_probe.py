@@ -34,7 +34,7 @@ class Probe(NamedTuple):
 
 
 def _standardised(*arrays: Float[np.ndarray, "_ d"]) -> list[Float[np.ndarray, "_ d"]]:
-    """All arrays, shifted and scaled by the mean and deviation of the first."""
+    """Returns all arrays, shifted and scaled by the mean and deviation of the first."""
     first = np.asarray(arrays[0], np.float64)
     if not all(np.isfinite(a).all() for a in arrays):
         raise UserError("a linear probe needs finite embeddings; some are NaN or Inf")

@@ -108,7 +108,7 @@ def _parts(table: Any, info: DataInfo, name: str) -> dict[str, np.ndarray]:
 
 
 def labels(table: Any) -> Int[np.ndarray, " n"] | None:
-    """Integer labels with -1 for none, or None where no object has one."""
+    """Returns integer labels with -1 for none, or None where no object has one."""
     if "label" not in table.columns:
         return None
     label = np.asarray(table.columns["label"]).astype(np.int64)
@@ -128,7 +128,7 @@ def labelled(tables: Sequence[Any]) -> list[tuple[np.ndarray, np.ndarray]] | Non
 
 
 def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]:
-    """Names of the classes 0 ... max, their numbers where the data set has no names.
+    """Returns names of the classes 0 ... max, their numbers where the data set has no names.
 
     Raises:
         UserError: A label lies outside the class list.

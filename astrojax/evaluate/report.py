@@ -194,7 +194,7 @@ def _sheet(sheet: Sheet) -> str:
 
 
 def _cells(row: Mapping[str, str], shown: Sequence[str]) -> list[str]:
-    """The cells of a row; a number and its error are one."""
+    """Returns the cells of a row; a number and its error are one."""
     errors = {name: row.get(f"{name}_error", "") for name in shown}
     return [_number(float(row[n]), float(errors[n])) if errors[n] else row[n] for n in shown]
 

@@ -172,7 +172,7 @@ class Model:
         return self.table(images, info=info).predictions
 
     def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
-        """Embeddings and predictions of images, after the checks against the card."""
+        """Returns embeddings and predictions of images, after the checks against the card."""
         self.check(images, info)
         source = ArraySource({"image": images}, self.info)
         mesh = distributed.make_mesh(fsdp=1)

@@ -148,5 +148,5 @@ def _unit(name: str, info: DataInfo) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name that a column name may contain in every format."""
+    """Returns a name that a column name may contain in every format."""
     return "".join(c if c.isalnum() else "_" for c in name)

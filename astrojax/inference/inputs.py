@@ -154,7 +154,7 @@ def compare(model: Model, opened: Opened) -> None:
 
 
 def _own(workdir: str) -> dict[str, Any]:
-    """A run's data section as inference wants it: all objects, whatever their state."""
+    """Returns a run's data section as inference wants it: all objects, whatever their state."""
     section = checkpoint.read_config(workdir)["data"]
     for key in ("labels", "oversample", "cache_in_memory"):
         section.pop(key, None)
@@ -167,7 +167,7 @@ def _own(workdir: str) -> dict[str, Any]:
 def _section(
     data: str, changes: dict[str, Any], split: str | None, as_trained: bool, model: Model
 ) -> dict[str, Any]:
-    """The data section of files that have none yet."""
+    """Returns the data section of files that have none yet."""
     pixels = {name: changes.pop(name) for name in _PIXELS if name in changes}
     if "bands" in pixels:
         bands = pixels["bands"]
@@ -202,7 +202,7 @@ def _section(
 def _describe(
     said: dict[str, Any], reader: str, as_trained: bool, trained: DataInfo
 ) -> dict[str, Any]:
-    """The section `data.info`: what the user and the files say; nothing is guessed.
+    """Returns the section `data.info`: what the user and the files say; nothing is guessed.
 
     Args:
         said: What is said.

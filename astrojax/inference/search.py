@@ -156,7 +156,7 @@ def similar(
 
 
 def _native(values: Any) -> np.ndarray:
-    """A FITS column in the machine's byte order; text without padding."""
+    """Returns a FITS column in the machine's byte order; text without padding."""
     values = np.asarray(values)
     if values.dtype.kind in "SU":
         return values.astype(str)

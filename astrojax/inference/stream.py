@@ -135,7 +135,7 @@ def _fields(
     columns: Mapping[str, np.ndarray],
     results: Mapping[str, np.ndarray],
 ) -> list[fields.Field]:
-    """The columns of one part, in the order they have in the table."""
+    """Returns the columns of one part, in the order they have in the table."""
     seen = {name: results[name] for name in flags.SEEN}
     empty = seen[flags.UNREADABLE].copy()
     if wanted.bad_pixels == "null" and "image" in model.method.inputs:
@@ -156,7 +156,7 @@ def _fields(
 
 
 def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> dict[str, Any]:
-    """What the rows of a table depend on."""
+    """Returns what the rows of a table depend on."""
     contents = dataclasses.asdict(wanted)
     for name in ("batch_size", "threads", "chunk"):  # how it is made, not what
         del contents[name]

@@ -107,7 +107,7 @@ def _widths(parts: Sequence[Path]) -> dict[str, int]:
 
 
 def _astropy(block: Any, widths: Mapping[str, int], meta: Mapping[str, Any], rows: slice) -> Any:
-    """An astropy table of some rows of an Arrow table."""
+    """Returns an astropy table of some rows of an Arrow table."""
     from astropy.table import Column, Table
 
     columns = []
@@ -181,7 +181,7 @@ def _fits(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
 
 
 def _fits_column(column: Any) -> tuple[Any, Any]:
-    """The FITS column, and the type of its entries in a row."""
+    """Returns the FITS column, and the type of its entries in a row."""
     from astropy.io import fits
 
     shape = column.dtype.subdtype[1] if column.dtype.subdtype else column.shape[1:]

@@ -88,7 +88,10 @@ def test_a_user_s_mistake_is_one_sentence(tmp_path, override, message):
 
 @pytest.mark.parametrize(
     ("flag", "message"),
-    [("--check", "is no flag of `astrojax evaluate`"), ("--processes=2", "need --coordinator host:port")],
+    [
+        ("--check", "is no flag of `astrojax evaluate`"),
+        ("--processes=2", "need --coordinator host:port"),
+    ],
 )
 def test_evaluation_uses_every_flag_or_refuses_it(tmp_path, flag, message):
     _, err = finish(program("evaluate", tmp_path, flag), status=2)

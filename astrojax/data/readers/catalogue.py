@@ -172,7 +172,7 @@ def _agree(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, stamps: Source) -> 
 def _match(
     columns: Mapping[str, np.ndarray], stamps: Source, match: str, radius: float, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the catalogue, in order, and the stamp of each."""
+    """Returns rows of the catalogue, in order, and the stamp of each."""
     if match == "id":
         validate.key("id", columns, f"data.columns (for {where})")
         place = {str(name): i for i, name in enumerate(stamps.column("id"))}

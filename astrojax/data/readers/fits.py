@@ -256,7 +256,7 @@ def _describe(
     zero_points: tuple[float, ...] | None,
     bad_pixels: BadPixels,
 ) -> dict[str, Any]:
-    """The config's `info` with the unit and the pixel scale that the headers give."""
+    """Returns the config's `info` with the unit and the pixel scale that the headers give."""
     headers = [h for i in images.readable(stamps, bad_pixels) for h in stamps.planes(i)[1]]
     found = {str(h.get("BUNIT", "")).strip() for h in headers}
     units = {BUNITS.get(u.lower().replace(" ", "")) for u in found}

@@ -78,7 +78,7 @@ def load(
 
 
 def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
-    """The arrays that are needed: an archive unpacks an array at every access."""
+    """Returns the arrays that are needed: an archive unpacks an array at every access."""
     try:
         archive = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -244,7 +244,7 @@ class ParquetImages:
 
 
 def _flat(value: Any) -> np.ndarray:
-    """The numbers of a list, however deeply nested, without a Python object for each."""
+    """Returns the numbers of a list, however deeply nested, without a Python object for each."""
     values = value.values
     while hasattr(values, "flatten") and values.type.num_fields:
         values = values.flatten()

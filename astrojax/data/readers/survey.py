@@ -85,7 +85,7 @@ def _info(observed: Survey, stamp: int) -> DataInfo:
 
 
 def _select(survey: Survey, seed: int, first: int, count: int, limit: float | None) -> np.ndarray:
-    """The first `count` indices from `first` on whose catalogue entry is complete."""
+    """Returns the first `count` indices from `first` on whose catalogue entry is complete."""
     chosen: list[np.ndarray] = []
     found = tried = 0
     while found < count:

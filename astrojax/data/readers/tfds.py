@@ -153,7 +153,7 @@ def _feature(name: str, value: np.ndarray) -> Any:
 
 
 def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
-    """An example as TFDS takes it: text as str, everything else in the dtype declared."""
+    """Returns an example as TFDS takes it: text as str, everything else in the dtype declared."""
     if set(example) != set(like):
         raise UserError(f"splits differ in columns: {sorted(set(example) ^ set(like))}")
     return {
@@ -163,7 +163,7 @@ def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any
 
 
 def _prepared(directory: Path, dataset: str) -> Path:
-    """The newest version of a data set in a TFDS directory."""
+    """Returns the newest version of a data set in a TFDS directory."""
     versions = sorted((directory / dataset).glob("**/dataset_info.json"))
     if versions:
         return versions[-1].parent
@@ -216,7 +216,7 @@ def _standard(
 
 
 def _part(builder: Any, spec: str) -> np.ndarray:
-    """Positions that a TFDS split such as "train[:90%]" takes of its whole."""
+    """Returns positions that a TFDS split such as "train[:90%]" takes of its whole."""
     import tensorflow_datasets as tfds
 
     try:

@@ -64,7 +64,7 @@ def oversample(source: Source, *, column: str, times: int) -> Source:
 
 
 def _labelled(source: Source, column: str, key: str) -> np.ndarray:
-    """Which examples have a label, [n]."""
+    """Returns which examples have a label, [n]."""
     try:
         values = np.asarray(source.column(column))
     except KeyError:
