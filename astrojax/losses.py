@@ -206,6 +206,21 @@ def sigreg(
     return jnp.mean(jax.vmap(statistic)(projections))
 
 
+def view_invariance(
+    embeddings: Float[Array, "v n d"], *, num_global_views: int | None = None
+) -> Float[Array, ""]:
+    """Mean squared difference between each view's embedding and the mean of the global ones.
+
+    The global views of an image are its first `num_global_views` (None: all). Nothing stops a
+    gradient.
+
+    Source: Balestriero & LeCun 2025 (arXiv 2511.08544), Algorithm 2.
+    """
+    embeddings = _promote(embeddings)
+    centre = jnp.mean(embeddings[:num_global_views], axis=0)
+    return jnp.mean((embeddings - centre) ** 2)
+
+
 def lejepa(
     embeddings: Float[Array, "v n d"],
     directions: Float[Array, "d k"],
@@ -215,16 +230,11 @@ def lejepa(
     num_points: int = 17,
     num_global_views: int | None = None,
 ) -> Float[Array, ""]:
-    """LeJEPA: w SIGReg + (1 - w) invariance, with w the `sigreg_weight`.
-
-    The invariance is the mean squared difference between each view's embedding and the mean of the
-    first `num_global_views` (None: all) views of the same image. Nothing stops a gradient.
+    """LeJEPA: w `sigreg` + (1 - w) `view_invariance`, with w the `sigreg_weight`.
 
     Source: Balestriero & LeCun 2025 (arXiv 2511.08544), Algorithm 2.
     """
-    embeddings = _promote(embeddings)
-    centre = jnp.mean(embeddings[:num_global_views], axis=0)
-    invariance = jnp.mean((embeddings - centre) ** 2)
+    invariance = view_invariance(embeddings, num_global_views=num_global_views)
     gaussianity = sigreg(embeddings, directions, t_max=t_max, num_points=num_points)
     return sigreg_weight * gaussianity + (1.0 - sigreg_weight) * invariance
 

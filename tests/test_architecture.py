@@ -20,8 +20,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES, PACKAGES = 8, 10  # at most so many at the top level
 FILE_LINES, FUNCTION_LINES = 400, 60
 LONG_FUNCTIONS: dict[str, int] = {
-    "data/readers/parquet.py:load": 64,
-    "data/readers/survey.py:load": 62,
     "training/loop.py:train": 61,
 }
 """Functions that are longer than allowed, with their lines: may shrink, may not grow."""

@@ -67,7 +67,7 @@ def natural_view(
     ranges = {"scale": scale, "aspect": aspect, "blur_sigma": blur_sigma}
     _check_view(images.shape[3], ranges, saturation or hue or grey_probability)
     batch = images.shape[0]
-    keys = jax.random.split(key, 8)
+    keys = jax.random.split(key, 7)
     x = unit_range(images)
     x = random_resized_crop(keys[0], x, crop=crop, scale=scale, aspect=aspect, flip=flip)
     jittered = color_jitter(

@@ -57,9 +57,15 @@ def _classes(shapes: Shapes, name: str, classifier: bool) -> int | None:
 
 def _resnet_backbone(size: str, bands: int, num_classes: int | None, rngs: nnx.Rngs) -> ResNet:
     return ResNet(
-        bands=bands, **resnet.SIZES[size], stem="imagenet", num_classes=num_classes,
-        zero_init_residual=False, dtype="float32", remat=False, rngs=rngs,
-    )  # fmt: skip
+        bands=bands,
+        **resnet.SIZES[size],
+        stem="imagenet",
+        num_classes=num_classes,
+        zero_init_residual=False,
+        dtype="float32",
+        remat=False,
+        rngs=rngs,
+    )
 
 
 def _torchvision_resnet(size: str) -> Architecture:
@@ -76,10 +82,15 @@ def _torchvision_resnet(size: str) -> Architecture:
 def _torchvision_vgg(size: str, batch_norm: bool) -> Architecture:
     def build(shapes: Shapes, bands: int, classifier: bool, rngs: nnx.Rngs) -> VGG:
         return VGG(
-            bands=bands, **vgg.SIZES[size], batch_norm=batch_norm, **vgg.PUBLISHED_CLASSIFIER,
-            num_classes=_classes(shapes, "classifier.6.weight", classifier), dtype="float32",
-            remat=False, rngs=rngs,
-        )  # fmt: skip
+            bands=bands,
+            **vgg.SIZES[size],
+            batch_norm=batch_norm,
+            **vgg.PUBLISHED_CLASSIFIER,
+            num_classes=_classes(shapes, "classifier.6.weight", classifier),
+            dtype="float32",
+            remat=False,
+            rngs=rngs,
+        )
 
     return Architecture(build, names.vgg, "features.0.weight", classifier=r"classifier\.")
 
@@ -87,10 +98,17 @@ def _torchvision_vgg(size: str, batch_norm: bool) -> Architecture:
 def _torchvision_convnext(size: str) -> Architecture:
     def build(shapes: Shapes, bands: int, classifier: bool, rngs: nnx.Rngs) -> ConvNeXt:
         return ConvNeXt(
-            bands=bands, **convnext.SIZES[size], stem_size=4, stem_stride=4, drop_path=0.0,
-            layer_scale=1e-6, num_classes=_classes(shapes, "classifier.2.weight", classifier),
-            dtype="float32", remat=False, rngs=rngs,
-        )  # fmt: skip
+            bands=bands,
+            **convnext.SIZES[size],
+            stem_size=4,
+            stem_stride=4,
+            drop_path=0.0,
+            layer_scale=1e-6,
+            num_classes=_classes(shapes, "classifier.2.weight", classifier),
+            dtype="float32",
+            remat=False,
+            rngs=rngs,
+        )
 
     return Architecture(
         build,
@@ -103,11 +121,21 @@ def _torchvision_convnext(size: str) -> Architecture:
 def _timm_vit(size: str) -> Architecture:
     def build(shapes: Shapes, bands: int, classifier: bool, rngs: nnx.Rngs) -> ViT:
         return ViT(
-            image_size=224, patch_size=16, bands=bands, **vit.SIZES[size], positions="learned",
-            class_token=True, pool="class", activation="gelu", dropout=0.0, drop_path=0.0,
-            num_classes=_classes(shapes, "head.weight", classifier), dtype="float32", remat=False,
+            image_size=224,
+            patch_size=16,
+            bands=bands,
+            **vit.SIZES[size],
+            positions="learned",
+            class_token=True,
+            pool="class",
+            activation="gelu",
+            dropout=0.0,
+            drop_path=0.0,
+            num_classes=_classes(shapes, "head.weight", classifier),
+            dtype="float32",
+            remat=False,
             rngs=rngs,
-        )  # fmt: skip
+        )
 
     return Architecture(
         build, lambda module: names.vit, "patch_embed.proj.weight", classifier=r"head\."
@@ -165,9 +193,11 @@ def _siam(size: str | None, *, lensiam: bool) -> Architecture:
 
     prefix = "backbone." if lensiam else "encoder."
     return Architecture(
-        build, rule, f"{prefix}conv1.weight" if size else "",
+        build,
+        rule,
+        f"{prefix}conv1.weight" if size else "",
         aliases=None if lensiam else _fold_frozen_bias,
-    )  # fmt: skip
+    )
 
 
 def _fold_frozen_bias(entries: dict) -> dict:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from flax import nnx
 
+from astrojax.nn.backbones.vgg import VGG
+
 Rule = Callable[[str], str]
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
@@ -44,9 +46,11 @@ class Entry:
         if self.layout != "kernel":
             return x
         if self.cells:  # maps are flattened pixels first here, channels first there
-            return x.reshape(self.cells, self.cells, -1, x.shape[1]).transpose(3, 2, 0, 1).reshape(
-                x.shape[1], -1
-            )  # fmt: skip
+            return (
+                x.reshape(self.cells, self.cells, -1, x.shape[1])
+                .transpose(3, 2, 0, 1)
+                .reshape(x.shape[1], -1)
+            )
         return x.transpose(3, 2, 0, 1) if x.ndim == 4 else x.T
 
     def from_torch(self, x: np.ndarray) -> np.ndarray:
@@ -56,29 +60,29 @@ class Entry:
         if self.layout != "kernel":
             return x
         if self.cells:
-            return x.reshape(x.shape[0], -1, self.cells, self.cells).transpose(2, 3, 1, 0).reshape(
-                -1, x.shape[0]
-            )  # fmt: skip
+            return (
+                x.reshape(x.shape[0], -1, self.cells, self.cells)
+                .transpose(2, 3, 1, 0)
+                .reshape(-1, x.shape[0])
+            )
         return x.transpose(2, 3, 1, 0) if x.ndim == 4 else x.T
 
 
 def entries(module: nnx.Module, rule: Rule) -> list[Entry]:
     """All variables of a module with the names that `rule` gives them."""
-    from astrojax.nn.backbones.vgg import VGG
-
     found = []
     for path, variable in nnx.to_flat_state(nnx.state(module)):
         leaf = str(path[-1])
         words = [str(p) for p in path[:-1]] + [_LEAVES.get(leaf, leaf)]
         layout = {"kernel": "kernel", "layer_scale": "scale"}.get(leaf, "same")
-        flattened = isinstance(module, VGG) and words == [*_first_linear(module), "weight"]
-        found.append(
-            Entry(rule(".".join(words)), variable, layout, module.grid if flattened else 0)
-        )
+        cells = 0
+        if isinstance(module, VGG) and words == [*_first_linear(module), "weight"]:
+            cells = module.grid
+        found.append(Entry(rule(".".join(words)), variable, layout, cells))
     return found
 
 
-def _first_linear(module: nnx.Module) -> list[str]:
+def _first_linear(module: VGG) -> list[str]:
     return ["hidden", "0"] if module.hidden else ["head"]
 
 
@@ -119,8 +123,8 @@ resnet = substitute(
 
 
 def _in_block(match: re.Match, layer: str) -> str:
-    stage, block, *number = match.groups()
-    number = str(int(number[0]) + 1) if number else ""
+    stage, block, *inner = match.groups()
+    number = str(int(inner[0]) + 1) if inner else ""
     return f"layer{int(stage) + 1}.{block}.{layer}{number}."
 
 
@@ -159,7 +163,9 @@ vit = substitute(
 
 def vgg(module: nnx.Module) -> Rule:
     """Torchvision's VGG, whose layers are numbered with the ReLUs and pools between them."""
-    rules, number = [], 0
+    assert isinstance(module, VGG)
+    rules: list[tuple[str, str]] = []
+    number = 0
     for i, stage in enumerate(module.stages):
         for j, norm in enumerate(stage.norms):
             rules.append((rf"stages\.{i}\.convs\.{j}\.", f"features.{number}."))

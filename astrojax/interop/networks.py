@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The papers' networks as their checkpoints hold them: a backbone with its heads."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from astrojax import losses
 from astrojax.nn import backbones
 from astrojax.nn.backbones import ConvNeXt
 from astrojax.nn.layers import MLP
@@ -20,10 +23,17 @@ class PitaNetwork(nnx.Module):
 
     def __init__(self, *, bands: int, rngs: nnx.Rngs):
         self.encoder = ConvNeXt(
-            bands=bands, **backbones.convnext.SIZES["tiny"], stem_size=4, stem_stride=4,
-            drop_path=0.1, layer_scale=1e-6, num_classes=1000, dtype="float32", remat=False,
+            bands=bands,
+            **backbones.convnext.SIZES["tiny"],
+            stem_size=4,
+            stem_stride=4,
+            drop_path=0.1,
+            layer_scale=1e-6,
+            num_classes=1000,
+            dtype="float32",
+            remat=False,
             rngs=rngs,
-        )  # fmt: skip
+        )
         deep = (128, 256, 128, 128, 128, 128, 64)
         self.encoder_mlp = MLP((1000, 512, 128), rngs=rngs)
         self.projection = MLP((128, 128, 64), rngs=rngs)
@@ -36,7 +46,7 @@ class PitaNetwork(nnx.Module):
         query = self.projection(latent)
         return {
             "latent": latent,
-            "query": query / jnp.maximum(jnp.linalg.norm(query, axis=-1, keepdims=True), 1e-12),
+            "query": losses.l2_normalize(query),
             "redshift": self.redshift(latent)[:, 0],
             "color": self.color(latent),
         }
@@ -65,7 +75,7 @@ class SiamNetwork(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.backbone = backbone
-        last = "affine" if lensiam else "plain"
+        last: Literal["plain", "affine"] = "affine" if lensiam else "plain"
         inner = out if lensiam else width
         self.projector = MLP(
             (width, inner, inner, out), norm=True, last_norm=last, bias=lensiam, rngs=rngs
@@ -106,9 +116,7 @@ class SelfClassifierNetwork(nnx.Module):
 
     def __call__(self, image: Float[Array, "b h w c"]) -> list[Float[Array, "b k"]]:
         """Cosine of the embedding with each class, one array for each classifier."""
-        embedding = _unit(self.mlp(self.backbone(image)))
-        return [embedding @ _unit(classifier[...]).T for classifier in self.classifiers]
-
-
-def _unit(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+        embedding = losses.l2_normalize(self.mlp(self.backbone(image)))
+        return [
+            embedding @ losses.l2_normalize(classifier[...]).T for classifier in self.classifiers
+        ]

@@ -20,7 +20,8 @@ from flax import nnx
 
 from astrojax.errors import UserError
 from astrojax.interop.architectures import Architecture, find
-from astrojax.interop.names import Entry, entries
+from astrojax.interop.names import Entry, Rule, entries
+from astrojax.nn.backbones import ViT
 
 STATE_DICTS = ("state_dict", "full_model_state_dict", "model_state_dict", "model")
 """Entries of a checkpoint that may hold the weights, the first that is there is read."""
@@ -69,25 +70,6 @@ def load(
     return module
 
 
-def assign(module: nnx.Module, state_dict: Mapping[str, Any], *, arch: str) -> None:
-    """Gives a module that is already built the weights of a state dict.
-
-    A backbone built without a classifier leaves the classifier's entries.
-
-    Args:
-        module: A module with the layers of `arch`, of any size.
-        state_dict: {name: array}, every entry of which is used once.
-        arch: Whose names the entries have.
-
-    Raises:
-        UserError: An entry is missing, left over or wrongly shaped; the message names it.
-    """
-    architecture = find(arch)
-    classifier = getattr(module, "head", True) is not None
-    arrays = _arrays(state_dict, architecture, classifier)
-    _fill(module, arrays, architecture.rule(module))
-
-
 def state_dict(module: nnx.Module, *, arch: str) -> dict[str, np.ndarray]:
     """A module's weights with the names, shapes and order of axes that PyTorch has.
 
@@ -101,7 +83,7 @@ def state_dict(module: nnx.Module, *, arch: str) -> dict[str, np.ndarray]:
         if entry.name.endswith(".running_mean"):
             counter = entry.name.replace("running_mean", "num_batches_tracked")
             out[counter] = np.zeros((), np.int64)
-    if arch.startswith("timm/vit") and "pos_embed" not in out:
+    if isinstance(module, ViT) and "pos_embed" not in out:
         out["pos_embed"] = np.asarray(module.position_table())  # timm has no sine-cosine option
     return out
 
@@ -119,18 +101,6 @@ def save(module: nnx.Module, path: str | Path, *, arch: str) -> None:
         save_file(state_dict(module, arch=arch), str(path))
     except (SafetensorError, OSError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
-
-
-def select(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries whose names begin with `prefix`, without it.
-
-    Raises:
-        UserError: There are none.
-    """
-    found = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
-    if not found:
-        raise UserError(f"no entry begins with {prefix!r}; the first is {next(iter(state_dict))!r}")
-    return found
 
 
 def read(path: str | Path, *, entry: str | None = None) -> dict[str, np.ndarray]:
@@ -207,7 +177,7 @@ def _arrays(
     """The entries that the network has to have: without wrappers, counters and training state."""
     found = {name: np.asarray(x) for name, x in state_dict.items()}
     if found and all(name.startswith("module.") for name in found):
-        found = select(found, "module.")
+        found = {name.removeprefix("module."): x for name, x in found.items()}
     dropped = [r"(.*\.)?num_batches_tracked$"]
     dropped += [architecture.training] if architecture.training else []
     dropped += [architecture.classifier] if architecture.classifier and not classifier else []
@@ -239,7 +209,7 @@ def _adapted(
     return {**arrays, architecture.stem: new.astype(np.float32)}
 
 
-def _fill(module: nnx.Module, arrays: Mapping[str, np.ndarray], rule) -> None:
+def _fill(module: nnx.Module, arrays: Mapping[str, np.ndarray], rule: Rule) -> None:
     """Sets every variable of a module from the entry that `rule` names, and uses every entry."""
     wanted = {entry.name: entry for entry in entries(module, rule)}
     problems = [_listed("missing", [n for n in wanted if n not in arrays])]

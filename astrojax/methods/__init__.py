@@ -25,8 +25,8 @@ class Method(nnx.Module):
     (batch statistics, `layers.NonTrainable`), which `loss` and `after_update` change in place.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("image",)
-    """Entries that a batch must have."""
+    columns: tuple[str, ...] = ("image",)
+    """Entries that a batch must have; some methods need others with other keys."""
 
     inputs: ClassVar[tuple[str, ...]] = ("image",)
     """Entries that `embed` and `predict` take, in this order."""

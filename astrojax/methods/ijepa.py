@@ -30,7 +30,7 @@ of four target blocks that the predictor can see; dropout in the targets; masks 
 black sky. Normalisation of each image to unit variance is not offered either: it erases brightness.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ class Predictor(nnx.Module):
         rngs: Keys for the initial weights.
 
     Raises:
-        UserError: The widths do not fit together, or `positions` is neither.
+        UserError: The widths do not fit together.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class Predictor(nnx.Module):
         depth: int,
         heads: int,
         mlp_ratio: float,
-        positions: str,
-        activation: str,
+        positions: Literal["learned", "sincos"],
+        activation: Literal["gelu", "relu"],
         dropout: float,
         projections: bool,
-        dtype: str,
+        dtype: layers.Dtype,
         remat: bool,
         rngs: nnx.Rngs,
     ):
@@ -106,10 +106,10 @@ class Predictor(nnx.Module):
                 f"config key 'method.predictor.width' is {width} and the encoder's is {outside}: "
                 "make them equal, or set method.predictor.projections"
             )
-        if width % heads or width % 4 or positions not in ("learned", "sincos"):
+        if width % heads or width % 4:
             raise UserError(
                 f"config section 'method.predictor': width {width} has to be a multiple of heads "
-                f"({heads}) and of 4, positions ({positions!r}) 'learned' or 'sincos'"
+                f"({heads}) and of 4"
             )
         init = nnx.initializers.truncated_normal(0.02)
         self.grid, self.width, self.remat = grid, width, remat
@@ -125,11 +125,19 @@ class Predictor(nnx.Module):
         self.mask_token = nnx.Param(init(rngs.params(), (width,)))
         self.blocks = nnx.List(
             [
-                vit.Block(width=width, heads=heads, mlp_ratio=mlp_ratio, activation=activation,
-                          dropout=dropout, drop_path=0.0, dtype=dtype, rngs=rngs)
+                vit.Block(
+                    width=width,
+                    heads=heads,
+                    mlp_ratio=mlp_ratio,
+                    activation=activation,
+                    dropout=dropout,
+                    drop_path=0.0,
+                    dtype=dtype,
+                    rngs=rngs,
+                )
                 for _ in range(depth)
             ]
-        )  # fmt: skip
+        )
         self.norm = blocks.layer_norm(width, rngs=rngs)
 
     def __call__(
@@ -137,8 +145,10 @@ class Predictor(nnx.Module):
     ) -> Float[Array, "b k n_target d"]:
         """The tokens of every target block, each block told apart from the others."""
         batch, count, size = masks.targets.shape
-        table = vit.sincos_positions(self.grid, self.width)
-        table = jnp.asarray(table) if self.positions is None else self.positions[...]
+        if self.positions is None:
+            table = jnp.asarray(vit.sincos_positions(self.grid, self.width))
+        else:
+            table = self.positions[...]
         seen = context if self.enter is None else blocks.pointwise(self.enter, context)
         seen = jnp.repeat(seen + table[masks.context], count, axis=0)
         asked = (self.mask_token[...] + table[masks.targets]).reshape(batch * count, size, -1)
@@ -182,7 +192,7 @@ class IJEPA(Method):
         rngs: Keys for the initial weights.
 
     Raises:
-        UserError: A choice is not one of those named, or parts do not fit together.
+        UserError: Parts do not fit together.
     """
 
     def __init__(
@@ -191,7 +201,7 @@ class IJEPA(Method):
         backbone: dict,
         predictor: dict,
         masks: dict,
-        error: str,
+        error: Literal["smooth_l1", "squared"],
         normalise_targets: bool,
         momentum_start: float,
         momentum_end: float,
@@ -207,13 +217,15 @@ class IJEPA(Method):
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        _check(backbone, error, sigreg_weight, anomaly_draws)
+        _check(backbone, sigreg_weight, anomaly_draws)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
-        self.encoder = backbones.build(
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
+        encoder = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
+        assert isinstance(encoder, vit.ViT)  # `_check` has seen to it
+        self.encoder = encoder
         self.target_encoder = layers.ema_copy(self.encoder)
         size = {"outside": self.encoder.width, "grid": self.encoder.grid}
         self.predictor = call(Predictor, predictor, path="method.predictor", rngs=rngs, **size)
@@ -334,15 +346,13 @@ def _mean(tokens: Float[Array, "b n d"], valid: Bool[Array, "b n"]) -> Float[Arr
     return jnp.sum(weight * tokens, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
 
 
-def _check(backbone: dict, error: str, sigreg_weight: float, anomaly_draws: int) -> None:
+def _check(backbone: dict, sigreg_weight: float, anomaly_draws: int) -> None:
     plain = {"name": "vit", "class_token": False, "pool": "mean"}
     if any(backbone.get(name) != value for name, value in plain.items()):
         raise UserError(
             "I-JEPA hides patches, so config section 'method.backbone' has to be a 'vit' with "
             "class_token False and pool 'mean'"
         )
-    if error not in ("smooth_l1", "squared"):
-        raise UserError(f"config key 'method.error' is {error!r}; use 'smooth_l1' or 'squared'")
     if not 0 <= sigreg_weight <= 1:
         raise UserError(f"config key 'method.sigreg_weight' is {sigreg_weight}; it is in [0, 1]")
     if anomaly_draws < 1:

@@ -23,7 +23,6 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax import losses
 from astrojax.augment import views
-from astrojax.config import call
 from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
@@ -72,11 +71,11 @@ class LeJEPA(Method):
     ):
         _check(backbone, global_views, local_views, global_view, local_view, sigreg_weight)
         self.view = views.make(global_view, info=info, path="method.global_view")
-        self.local = None
+        self.local: views.View | None = None
         if local_view is not None:
             self.local = views.make(local_view, info=info, path="method.local_view")
         self.crop = global_view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -94,23 +93,17 @@ class LeJEPA(Method):
         """Invariance of all views to the mean of the global ones, and SIGReg of each view."""
         global_key, local_key, sketch_key = random.split(key, 3)
         features = self._features(global_key, batch["image"], self.view, self.global_views)
-        if self.local_views:
+        if self.local is not None:
             local = self._features(local_key, batch["image"], self.local, self.local_views)
             features = jnp.concatenate([features, local], axis=1)
         b, v, d = features.shape
         # One call, as in the authors' script: batch norm is over views and images together.
         z = self.projector(features.reshape(b * v, d), train=True).reshape(b, v, -1)
         z = jnp.moveaxis(z, 1, 0)
-        total = losses.lejepa(
-            z,
-            losses.random_directions(sketch_key, z.shape[-1], self.directions),
-            sigreg_weight=self.weight,
-            t_max=self.t_max,
-            num_points=self.points,
-            num_global_views=self.global_views,
-        )
-        invariance = jnp.mean((z - jnp.mean(z[: self.global_views], axis=0)) ** 2)
-        sigreg = (total - (1 - self.weight) * invariance) / self.weight
+        directions = losses.random_directions(sketch_key, z.shape[-1], self.directions)
+        sigreg = losses.sigreg(z, directions, t_max=self.t_max, num_points=self.points)
+        invariance = losses.view_invariance(z, num_global_views=self.global_views)
+        total = self.weight * sigreg + (1 - self.weight) * invariance
         return total, {"invariance": invariance, "sigreg": sigreg}
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:

@@ -26,7 +26,6 @@ from jax import random
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from astrojax.augment import views
-from astrojax.config import call
 from astrojax.data import validate
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source
@@ -78,7 +77,7 @@ class Magnitudes(Method):
             )
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
@@ -118,9 +117,7 @@ class Magnitudes(Method):
         view_key, net_key, drop_key = random.split(key, 3)
         image = self.stretch(self.view(view_key, batch["image"]))
         hidden = self._hidden(image, net_key)
-        if self.dropout:
-            keep = random.bernoulli(drop_key, 1 - self.dropout, hidden.shape)
-            hidden = jnp.where(keep, hidden / (1 - self.dropout), 0)
+        hidden = layers.dropout(hidden, self.dropout, drop_key)
         error, measured = self._errors(hidden, batch["magnitude"])
         mean = error.sum() / jnp.maximum(measured.sum(), 1)
         return mean, {"mae_mag": self.divisor * mean}

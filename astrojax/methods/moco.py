@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax import losses
 from astrojax.augment import views
-from astrojax.config import call
 from astrojax.data.info import DataInfo
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers
@@ -56,7 +55,7 @@ class MoCo(Method):
     ):
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.encoder = Encoder(
             backbone,
             outputs=backbone_outputs,

@@ -13,7 +13,6 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax.data.info import DataInfo
-from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers, mixture
 
@@ -49,11 +48,8 @@ class Photometry(Method):
         rngs: nnx.Rngs,
     ):
         bands = len(info.bands)
-        if len(offset) != bands or len(scale) != bands:
-            raise UserError(
-                f"config keys 'method.offset' and 'method.scale' need one value for each of the "
-                f"{bands} bands"
-            )
+        layers.check_per_band("method.offset", offset, bands)
+        layers.check_per_band("method.scale", scale, bands)
         self.body = layers.MLP((bands, *hidden), rngs=rngs)
         self.head = layers.MLP((hidden[-1], mixture.width(redshift_components)), rngs=rngs)
         self.offset, self.spread, self.missing = offset, scale, missing

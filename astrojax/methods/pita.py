@@ -21,6 +21,8 @@ With `redshift_components` the redshift head gives a density instead of a number
 Gaussians, and the redshift term is its mean negative log-likelihood.
 """
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import nnx
 from jax import random
@@ -28,9 +30,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax import losses
 from astrojax.augment import views
-from astrojax.config import call
 from astrojax.data.info import DataInfo
-from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers, mixture
 from astrojax.nn.encoder import Encoder
@@ -86,29 +86,20 @@ class PITA(Method):
         redshift_weight: float,
         color_weight: float,
         huber_delta: float,
-        color_units: str,
+        color_units: Literal["magnitudes", "log_flux"],
         color_offset: tuple[float, ...],
         enqueue_first: bool,
-        test_time_augmentation: int,
+        test_time_augmentation: Literal[1, 2, 3, 4],
         view: dict,
         stretch: dict,
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
         bands = len(info.bands)
-        if color_units not in ("magnitudes", "log_flux"):
-            raise UserError(
-                f"config key 'method.color_units' is {color_units!r}; "
-                "use 'magnitudes' or 'log_flux'"
-            )
-        if len(color_offset) != bands:
-            raise UserError(
-                f"config key 'method.color_offset' has {len(color_offset)} values for the "
-                f"{bands} bands of the data"
-            )
+        layers.check_per_band("method.color_offset", color_offset, bands)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.encoder = Encoder(
             backbone,
             outputs=backbone_outputs,

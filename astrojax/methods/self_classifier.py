@@ -28,6 +28,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +64,11 @@ class Version2021:
 
     def loss(self, logits: Float[Array, "heads v b k"]) -> Float[Array, ""]:
         """The mean over heads."""
-        options = {"temperature": self.temperature, "normalize_rows": self.normalize_rows}
-        one = functools.partial(losses.self_classifier, **options)
+        one = functools.partial(
+            losses.self_classifier,
+            temperature=self.temperature,
+            normalize_rows=self.normalize_rows,
+        )
         return jnp.mean(jax.vmap(one)(logits[:, 0], logits[:, 1]))
 
 
@@ -130,25 +134,27 @@ class SelfClassifier(Method):
         mlp: tuple[int, ...],
         mlp_norm: bool,
         classes: tuple[int, ...],
-        classifier: str,
+        classifier: Literal["fixed", "learned"],
         view: dict,
         offset: tuple[float, ...],
         stretch: dict,
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        _check(version, classes, classifier, offset, info)
+        _check(version, classes)
+        layers.check_per_band("method.offset", offset, len(info.bands))
         kind = {"2021": Version2021, "2022": Version2022}[version["name"]]
         self.version = call(kind, version, path="method.version")
         self.view = views.make(view, info=info, path="method.view")
         self.crop, self.classes, self.offset = view["crop"], classes, offset
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
         widths = (self.backbone.width, *mlp)
-        activation = {"activation": "leaky_relu", "norm": mlp_norm, "bias": not mlp_norm}
-        self.mlp = layers.MLP(widths, **activation, rngs=rngs)
+        self.mlp = layers.MLP(
+            widths, activation="leaky_relu", norm=mlp_norm, bias=not mlp_norm, rngs=rngs
+        )
         directions = [orthogonal_rows(rngs.params(), k, widths[-1]) for k in classes]
         variable = layers.NonTrainable if classifier == "fixed" else nnx.Param
         self.directions = variable(jnp.concatenate(directions))
@@ -314,26 +320,16 @@ def _warn_small_batch(images: int, classes: int) -> None:
         logging.warning(
             "a global batch of %d images is smaller than the %d classes: the loss asks for images "
             "in every class of every batch; raise batch_size or lower method.classes",
-            images, classes,
-        )  # fmt: skip
+            images,
+            classes,
+        )
 
 
-def _check(
-    version: dict, classes: tuple[int, ...], classifier: str, offset: tuple[float, ...],
-    info: DataInfo,
-) -> None:  # fmt: skip
+def _check(version: dict, classes: tuple[int, ...]) -> None:
+    """Raises `UserError` if the version does not exist, or a head has a single class."""
     if version.get("name") not in ("2021", "2022"):
         raise UserError(
             f"config key 'method.version.name' is {version.get('name')!r}; use '2021' or '2022'"
         )
-    if classifier not in ("fixed", "learned"):
-        raise UserError(
-            f"config key 'method.classifier' is {classifier!r}; use 'fixed' or 'learned'"
-        )
     if not classes or min(classes) < 2:
         raise UserError(f"config key 'method.classes' is {classes}; each head needs two or more")
-    if len(offset) != len(info.bands):
-        raise UserError(
-            f"config key 'method.offset' has {len(offset)} values for the {len(info.bands)} bands "
-            "of the data"
-        )

@@ -19,6 +19,7 @@ projector's last norm has a scale and a shift. Batch norm is over one view of th
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,12 @@ from astrojax.methods import Batch, Method
 from astrojax.nn import backbones, layers
 from astrojax.simulate.lens import simulator
 from astrojax.simulate.lens.deflection import Lens
+
+_HEADS: dict[str, tuple[bool, Literal["plain", "affine"]]] = {
+    "simsiam": (False, "plain"),
+    "lensiam": (True, "affine"),
+}
+"""Biases before norms, and the norm after the projector, of the two papers."""
 
 
 class SimSiam(Method):
@@ -66,7 +73,7 @@ class SimSiam(Method):
         backbone: dict,
         projector: tuple[int, ...],
         predictor: int,
-        heads: str,
+        heads: Literal["simsiam", "lensiam"],
         simulator: dict | None,
         view: dict | None,
         resize: int | None,
@@ -75,22 +82,24 @@ class SimSiam(Method):
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        _check(heads, simulator, view, offset, info)
-        self.draw = None
+        _check(simulator, view)
+        layers.check_per_band("method.offset", offset, len(info.bands))
+        self.draw: Callable | None = None
         if simulator is not None:
             self.draw, self.columns = _drawing(simulator, view is None, info), Lens._fields
         size = resize or info.image_size
-        self.view, self.crop, self.resize = None, size, resize
+        self.view: views.View | None = None
+        self.crop, self.resize = size, resize
         if view is not None:
             resized = dataclasses.replace(info, image_size=size)
             self.view = views.make(view, info=resized, path="method.view")
             self.crop = view["crop"]
         self.offset = offset
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.backbone = backbones.build(
             backbone, bands=len(info.bands), image_size=self.crop, num_classes=None, rngs=rngs
         )
-        bias, last = {"simsiam": (False, "plain"), "lensiam": (True, "affine")}[heads]
+        bias, last = _HEADS[heads]
         width = projector[-1]
         self.projector = layers.MLP(
             (self.backbone.width, *projector), norm=True, last_norm=last, bias=bias, rngs=rngs
@@ -160,16 +169,7 @@ def _drawing(section: dict, pairs: bool, info: DataInfo) -> Callable:
     return jax.vmap(drawn.pair if pairs else drawn.image)
 
 
-def _check(
-    heads: str, simulator: dict | None, view: dict | None, offset: tuple[float, ...],
-    info: DataInfo,
-) -> None:  # fmt: skip
-    if heads not in ("simsiam", "lensiam"):
-        raise UserError(f"config key 'method.heads' is {heads!r}; use 'simsiam' or 'lensiam'")
+def _check(simulator: dict | None, view: dict | None) -> None:
+    """Raises `UserError` if nothing says what the two views are."""
     if simulator is None and view is None:
         raise UserError("set 'method.simulator' for pairs of lenses, 'method.view', or both")
-    if len(offset) != len(info.bands):
-        raise UserError(
-            f"config key 'method.offset' has {len(offset)} values for the {len(info.bands)} bands "
-            "of the data"
-        )

@@ -11,6 +11,8 @@ frozen batch norms on their running statistics. It is also PITA's fully supervis
 on redshift) and the regression of lens parameters.
 """
 
+from typing import Literal
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -20,14 +22,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax import losses
 from astrojax.augment import views
-from astrojax.config import call
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
 from astrojax.nn import backbones, layers, mixture
-
-_ERRORS = ("cross_entropy", "huber", "squared", "absolute", "mixture")
 
 
 class Supervised(Method):
@@ -66,38 +65,34 @@ class Supervised(Method):
         head: tuple[int, ...],
         target: str,
         outputs: int,
-        error: str,
+        error: Literal["cross_entropy", "huber", "squared", "absolute", "mixture"],
         huber_delta: float,
         target_offset: tuple[float, ...],
         target_scale: tuple[float, ...],
-        class_weights: str | tuple[float, ...] | None,
+        class_weights: Literal["balanced"] | tuple[float, ...] | None,
         dropout: float,
         max_norm: float | None,
         train_backbone: bool,
-        test_time_augmentation: int,
+        test_time_augmentation: Literal[1, 2, 3, 4],
         view: dict,
         stretch: dict,
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        if error not in _ERRORS:
-            raise UserError(
-                f"config key 'method.error' is {error!r}; choose from {', '.join(_ERRORS)}"
-            )
-        if isinstance(class_weights, str) and class_weights != "balanced":
-            raise UserError(
-                f"config key 'method.class_weights' is {class_weights!r}; use 'balanced', None or "
-                "one number per class"
-            )
         if isinstance(class_weights, tuple) and len(class_weights) != outputs:
             raise UserError(
                 f"config key 'method.class_weights' has {len(class_weights)} values for "
                 f"{outputs} classes"
             )
+        for name, values in (("target_offset", target_offset), ("target_scale", target_scale)):
+            if error != "cross_entropy" and len(values) not in (1, outputs):
+                raise UserError(
+                    f"config key 'method.{name}' has {len(values)} values for {outputs} outputs"
+                )
         self.columns = ("image", target)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
-        self.stretch = call(layers.stretch, stretch, path="method.stretch")
+        self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
         self.backbone = backbones.build(
             backbone,
             bands=len(info.bands),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pieces that several methods share: MLP heads, momentum copies, the key queue, flux scaling."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -9,9 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from astrojax import losses
+from astrojax.config import bind
 from astrojax.errors import UserError
 
 M = TypeVar("M", bound=nnx.Module)
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""Compute types of the networks."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -42,12 +47,12 @@ class MLP(nnx.Module):
         self,
         widths: Sequence[int],
         *,
-        activation: str = "relu",
+        activation: Literal["relu", "leaky_relu"] = "relu",
         norm: bool = False,
-        last_norm: str | None = None,
+        last_norm: Literal["plain", "affine"] | None = None,
         bias: bool = True,
         dropout: float = 0.0,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
         rngs: nnx.Rngs,
     ):
         self.dropout = dropout
@@ -75,15 +80,24 @@ class MLP(nnx.Module):
         """Applies the layers; `train` makes batch norms use, and track, batch statistics."""
         last = len(self.linears) - 1
         for i, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
-            if i == last and self.dropout and key is not None:
-                keep = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
-                x = jnp.where(keep, x / (1 - self.dropout), 0)
+            if i == last:
+                x = dropout(x, self.dropout, key)
             x = linear(x)
             if norm is not None:
                 x = norm(x, use_running_average=not train)
             if i < last:
                 x = self.activation(x)
         return x
+
+
+def dropout(
+    x: Float[Array, "b *shape"], rate: float, key: PRNGKeyArray | None
+) -> Float[Array, "b *shape"]:
+    """Zeroes entries with probability `rate` and rescales the others; no key, no dropout."""
+    if key is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
 def project_norms(linear: nnx.Linear, limit: float) -> None:
@@ -112,13 +126,13 @@ def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.Bat
 
 def ema_copy(module: M) -> M:
     """Returns a copy whose parameters are `NonTrainable` and share no buffer with the original."""
-    graph, params, rest = nnx.split(nnx.clone(module), nnx.Param, ...)
+    graph, params, *rest = nnx.split(nnx.clone(module), nnx.Param, ...)
     copied = jax.tree.map(
         lambda v: NonTrainable(jnp.array(v.get_value(), copy=True)),
         params,
         is_leaf=lambda v: isinstance(v, nnx.Variable),
     )
-    return nnx.merge(graph, copied, rest)
+    return nnx.merge(graph, copied, *rest)
 
 
 def ema_update(target: nnx.Module, online: nnx.Module, decay: float | Array) -> None:
@@ -143,7 +157,7 @@ class Queue(nnx.Module):
 
     def __init__(self, *, size: int, width: int, rngs: nnx.Rngs):
         noise = jax.random.normal(rngs.params(), (size, width))
-        self.keys = NonTrainable(noise / jnp.linalg.norm(noise, axis=-1, keepdims=True))
+        self.keys = NonTrainable(losses.l2_normalize(noise))
         self.position = NonTrainable(jnp.zeros((), jnp.int32))
 
     def push(self, keys: Float[Array, "b d"]) -> None:
@@ -185,6 +199,32 @@ def stretch(
         return jnp.arcsinh(scaled) if name == "asinh" else scaled
 
     return apply
+
+
+def make_stretch(
+    section: Mapping[str, Any], *, bands: int, path: str = "method.stretch"
+) -> Callable[[Shaped[Array, "b h w c"]], Float[Array, "b h w c"]]:
+    """Makes the `stretch` of a config section for images with that many bands.
+
+    Raises:
+        UserError: A key does not fit, or the section is not for as many bands.
+    """
+    bound = bind(stretch, section, path=path)
+    check_per_band(f"{path}.scale", bound.arguments["scale"], bands)
+    if bound.arguments["name"] == "imagenet" and bands != 3:
+        raise UserError(
+            f"config key '{path}.name' is 'imagenet', which is for three bands, and the data have "
+            f"{bands}: use 'linear' or 'asinh'"
+        )
+    return bound()
+
+
+def check_per_band(key: str, values: Sequence[float], bands: int) -> None:
+    """Raises `UserError` if the config key does not have one value for each band of the data."""
+    if len(values) != bands:
+        raise UserError(
+            f"config key '{key}' has {len(values)} values for the {bands} bands of the data"
+        )
 
 
 def centre_crop(image: Shaped[Array, "b h w c"], size: int) -> Shaped[Array, "b size size c"]:

@@ -7,7 +7,7 @@ one output is a point estimate. The same head therefore serves both, and the num
 tells which it is.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +93,8 @@ def predictions(
     if output.shape[1] == 1:
         return {name: output[:, 0] * scale + offset}
     logits, means, sigmas = parameters(output)
-    return summary(Mixture(jax.nn.softmax(logits), means * scale + offset, sigmas * scale), name)
+    scaled = Mixture(jax.nn.softmax(logits), means * scale + offset, sigmas * scale)
+    return cast(dict[str, Array], summary(scaled, name))
 
 
 def summary(mixture: Mixture, name: str) -> dict[str, Float[Array | np.ndarray, "b ..."]]:

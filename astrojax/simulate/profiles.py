@@ -6,13 +6,10 @@ brightness is then per that unit squared. Every function is pure and can be jitt
 differentiated.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""] | float
-
-_FWHM = 2.3548200450309493  # of a Gaussian, in standard deviations
 
 # b(n) as a polynomial in ln(n), lowest order first, fitted on 0.29 < n < 1.61 (2e-7 at worst).
 _SMALL_N = (
@@ -52,24 +49,6 @@ def sersic_b(n: Float[Array, "*n"] | float) -> Float[Array, "*n"]:
     return jnp.where(n < 1.6, small, large)
 
 
-def sersic(radius: Float[Array, "*s"], *, half_light: Scalar, n: Scalar) -> Float[Array, "*s"]:
-    """Surface brightness of a Sersic profile whose total flux, out to infinity, is 1.
-
-    Args:
-        radius: distance from the centre, as `elliptical_radius` measures it.
-        half_light: radius that holds half of the light, in the same unit.
-        n: Sersic index; 1 is an exponential disc, 4 a de Vaucouleurs profile, 0.5 a Gaussian.
-
-    Source: Graham & Driver 2005, PASA 22, 118, equations 1 and 4.
-    """
-    b = sersic_b(n)
-    shape = jnp.log(2 * jnp.pi * n) - 2 * n * jnp.log(b) + jax.scipy.special.gammaln(2 * n)
-    log_flux = shape + 2 * jnp.log(half_light)
-    # A floor keeps the gradient of the power finite at the very centre.
-    scaled = jnp.maximum(radius / half_light, 1e-12)
-    return jnp.exp(-b * scaled ** (1 / n) - log_flux)
-
-
 def elliptical_radius(
     x: Float[Array, "*#s"], y: Float[Array, "*#s"], *, q: Scalar, angle: Scalar
 ) -> Float[Array, "*#s"]:
@@ -106,12 +85,6 @@ def spergel_transform(k_squared: Float[Array, "*s"], *, nu: Scalar) -> Float[Arr
 def _squared_radius(size: int) -> Float[Array, "h w"]:
     offset = jnp.arange(size) - size // 2
     return (offset[:, None] ** 2 + offset[None, :] ** 2).astype(jnp.float32)
-
-
-def gaussian_psf(size: int, fwhm: Scalar) -> Float[Array, "h w"]:
-    """Gaussian of unit sum, `fwhm` in pixels, sampled with its peak on pixel `size // 2`."""
-    psf = jnp.exp(-0.5 * _squared_radius(size) * (_FWHM / fwhm) ** 2)
-    return psf / psf.sum()
 
 
 def moffat_psf(size: int, fwhm: Scalar, beta: Scalar) -> Float[Array, "h w"]:

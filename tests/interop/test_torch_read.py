@@ -29,12 +29,6 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, name, words):
         torch_weights.read(tmp_path / f"absent{name}")
 
 
-def test_select():
-    assert torch_weights.select({"net.a": 1, "other": 2}, "net.") == {"a": 1}
-    with pytest.raises(UserError, match="'module.'"):
-        torch_weights.select({"net.a": 1}, "module.")
-
-
 @pytest.fixture
 def torch():
     return pytest.importorskip("torch", reason="PyTorch, the optional extra, is not installed")

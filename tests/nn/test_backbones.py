@@ -161,7 +161,8 @@ def test_evaluation_changes_nothing(name):
 
 
 def test_stochastic_depth_drops_whole_examples_and_keeps_the_mean():
-    from astrojax.nn.backbones.blocks import drop_path, dropout
+    from astrojax.nn.backbones.blocks import drop_path
+    from astrojax.nn.layers import dropout
 
     x = jnp.ones((4000, 2, 3))
     dropped = np.asarray(drop_path(x, 0.25, jax.random.key(0)))

@@ -19,7 +19,14 @@ from astrojax.nn.backbones.resnet import ResNet
 from astrojax.nn.backbones.vgg import VGG
 from astrojax.nn.backbones.vit import ViT
 
-BACKBONES = {"convnext": ConvNeXt, "resnet": ResNet, "vgg": VGG, "vit": ViT}
+Backbone = ConvNeXt | ResNet | VGG | ViT
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "convnext": ConvNeXt,
+    "resnet": ResNet,
+    "vgg": VGG,
+    "vit": ViT,
+}
 
 
 def build(
@@ -30,7 +37,7 @@ def build(
     num_classes: int | None,
     rngs: nnx.Rngs,
     path: str = "method.backbone",
-) -> nnx.Module:
+) -> Backbone:
     """Makes the backbone that a config section names.
 
     Args:
@@ -50,7 +57,12 @@ def build(
             f"config key '{path}.name' is {name!r}; backbones are: {', '.join(BACKBONES)}"
         )
     cls = BACKBONES[name]
-    runtime = {"bands": bands, "image_size": image_size, "num_classes": num_classes, "rngs": rngs}
+    runtime: dict[str, Any] = {
+        "bands": bands,
+        "image_size": image_size,
+        "num_classes": num_classes,
+        "rngs": rngs,
+    }
     taken = inspect.signature(cls.__init__).parameters  # nnx hides it behind its metaclass
     runtime = {k: v for k, v in runtime.items() if k in taken}
     bound = bind(cls.__init__, section, path=path, runtime=tuple(runtime))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax.errors import UserError
 from astrojax.nn.backbones.convolution import convolve
+from astrojax.nn.layers import Dtype
 
 
 def conv(
@@ -21,7 +22,7 @@ def conv(
     padding: int = 0,
     bias: bool,
     init: Callable,
-    dtype: str,
+    dtype: Dtype,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
     """A square convolution with PyTorch's symmetric padding (XLA's "SAME" shifts strided ones)."""
@@ -40,7 +41,7 @@ def conv(
 
 
 def classifier(
-    width: int, num_classes: int | None, *, init: Callable, dtype: str, rngs: nnx.Rngs
+    width: int, num_classes: int | None, *, init: Callable, dtype: Dtype, rngs: nnx.Rngs
 ) -> nnx.Linear | None:
     """The linear layer from features to logits, or None for a backbone without one."""
     if num_classes is None:
@@ -57,16 +58,6 @@ def layer_norm(features: int, *, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(
         features, epsilon=1e-6, use_fast_variance=False, dtype=jnp.float32, rngs=rngs
     )
-
-
-def dropout(
-    x: Float[Array, "b *shape"], rate: float, key: PRNGKeyArray | None
-) -> Float[Array, "b *shape"]:
-    """Zeroes entries with probability `rate` and rescales the others; no key, no dropout."""
-    if key is None or rate == 0.0:
-        return x
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
 def drop_path(

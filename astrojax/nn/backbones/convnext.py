@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ConvNeXt (Liu et al. 2022), as in torchvision: exact GELU, layer scale, stochastic depth."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from astrojax.errors import UserError
 from astrojax.nn.backbones import blocks
 from astrojax.nn.backbones.depthwise import depthwise_conv
+from astrojax.nn.layers import Dtype
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "atto": {"depths": (2, 2, 6, 2), "widths": (40, 80, 160, 320)},
     "femto": {"depths": (2, 2, 6, 2), "widths": (48, 96, 192, 384)},
     "pico": {"depths": (2, 2, 6, 2), "widths": (64, 128, 256, 512)},
@@ -29,7 +32,9 @@ _INIT = nnx.initializers.normal(0.02)
 class Block(nnx.Module):
     """Depthwise 7x7 convolution, norm, and a pointwise MLP of four times the width."""
 
-    def __init__(self, width: int, *, drop_path: float, layer_scale: float, dtype: str, rngs):
+    def __init__(
+        self, width: int, *, drop_path: float, layer_scale: float, dtype: Dtype, rngs: nnx.Rngs
+    ):
         kind = jnp.dtype(dtype)
         self.kernel = nnx.Param(_INIT(rngs.params(), (7, 7, 1, width)))
         self.bias = nnx.Param(jnp.zeros((width,)))
@@ -52,7 +57,7 @@ class Block(nnx.Module):
 class Downsample(nnx.Module):
     """Norm, then a 2x2 convolution with stride 2."""
 
-    def __init__(self, width: int, features: int, *, dtype: str, rngs: nnx.Rngs):
+    def __init__(self, width: int, features: int, *, dtype: Dtype, rngs: nnx.Rngs):
         self.norm = blocks.layer_norm(width, rngs=rngs)
         self.conv = blocks.conv(
             width, features, size=2, stride=2, bias=True, init=_INIT, dtype=dtype, rngs=rngs
@@ -94,7 +99,7 @@ class ConvNeXt(nnx.Module):
         drop_path: float,
         layer_scale: float,
         num_classes: int | None,
-        dtype: str,
+        dtype: Dtype,
         remat: bool,
         rngs: nnx.Rngs,
     ):
@@ -103,9 +108,15 @@ class ConvNeXt(nnx.Module):
         self.bands, self.width, self.remat = bands, widths[-1], remat
         self.smallest = max(stem_size, stem_stride * 2 ** (len(depths) - 1))
         self.stem = blocks.conv(
-            bands, widths[0], size=stem_size, stride=stem_stride, bias=True, init=_INIT,
-            dtype=dtype, rngs=rngs,
-        )  # fmt: skip
+            bands,
+            widths[0],
+            size=stem_size,
+            stride=stem_stride,
+            bias=True,
+            init=_INIT,
+            dtype=dtype,
+            rngs=rngs,
+        )
         self.stem_norm = blocks.layer_norm(widths[0], rngs=rngs)
         self.dtype = jnp.dtype(dtype)
         rates = iter(np.linspace(0.0, drop_path, sum(depths)))
@@ -113,14 +124,19 @@ class ConvNeXt(nnx.Module):
             [
                 nnx.List(
                     [
-                        Block(width, drop_path=float(next(rates)), layer_scale=layer_scale,
-                              dtype=dtype, rngs=rngs)
+                        Block(
+                            width,
+                            drop_path=float(next(rates)),
+                            layer_scale=layer_scale,
+                            dtype=dtype,
+                            rngs=rngs,
+                        )
                         for _ in range(depth)
                     ]
                 )
                 for width, depth in zip(widths, depths, strict=True)
             ]
-        )  # fmt: skip
+        )
         pairs = zip(widths[:-1], widths[1:], strict=True)
         self.downsamples = nnx.List([Downsample(i, o, dtype=dtype, rngs=rngs) for i, o in pairs])
         self.norm = blocks.layer_norm(self.width, rngs=rngs)

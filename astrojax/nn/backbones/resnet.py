@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """ResNet (He et al. 2016), with the stride on the 3x3 convolution as in torchvision ("v1.5")."""
 
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from astrojax.errors import UserError
 from astrojax.nn.backbones import blocks
-from astrojax.nn.layers import batch_norm
+from astrojax.nn.layers import Dtype, batch_norm
 
-SIZES = {
+BlockKind = Literal["basic", "bottleneck"]
+
+SIZES: dict[str, dict[str, Any]] = {
     "18": {"depths": (2, 2, 2, 2), "block": "basic", "width": 64},
     "34": {"depths": (3, 4, 6, 3), "block": "basic", "width": 64},
     "50": {"depths": (3, 4, 6, 3), "block": "bottleneck", "width": 64},
@@ -25,12 +28,21 @@ _INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 class ConvNorm(nnx.Module):
     """Convolution without bias, then batch norm in float32; the result has the compute type."""
 
-    def __init__(self, bands: int, features: int, *, size: int, stride: int, dtype, rngs):
+    def __init__(
+        self, bands: int, features: int, *, size: int, stride: int, dtype: Dtype, rngs: nnx.Rngs
+    ):
         padding = size // 2
         self.conv = blocks.conv(
-            bands, features, size=size, stride=stride, padding=padding, bias=False,
-            init=_INIT, dtype=dtype, rngs=rngs,
-        )  # fmt: skip
+            bands,
+            features,
+            size=size,
+            stride=stride,
+            padding=padding,
+            bias=False,
+            init=_INIT,
+            dtype=dtype,
+            rngs=rngs,
+        )
         self.norm = batch_norm(features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
@@ -42,7 +54,10 @@ class ConvNorm(nnx.Module):
 class Block(nnx.Module):
     """A residual block: two 3x3 convolutions ("basic"), or 1x1, 3x3, 1x1 ("bottleneck")."""
 
-    def __init__(self, bands: int, width: int, *, block: str, stride: int, dtype, rngs):
+    def __init__(
+        self, bands: int, width: int, *, block: BlockKind, stride: int, dtype: Dtype, rngs: nnx.Rngs
+    ):
+        layers: tuple[tuple[int, int, int, int], ...]
         if block == "basic":
             layers = ((bands, width, 3, stride), (width, width, 3, 1))
         else:
@@ -51,12 +66,11 @@ class Block(nnx.Module):
             [ConvNorm(i, o, size=k, stride=s, dtype=dtype, rngs=rngs) for i, o, k, s in layers]
         )
         self.width = layers[-1][1]
-        if stride != 1 or bands != self.width:
-            self.shortcut = ConvNorm(
-                bands, self.width, size=1, stride=stride, dtype=dtype, rngs=rngs
-            )
-        else:
-            self.shortcut = None
+        self.shortcut = (
+            ConvNorm(bands, self.width, size=1, stride=stride, dtype=dtype, rngs=rngs)
+            if stride != 1 or bands != self.width
+            else None
+        )
 
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool, key: PRNGKeyArray | None = None
@@ -82,9 +96,6 @@ class ResNet(nnx.Module):
         dtype: Compute type; parameters and norms are float32.
         remat: Whether to recompute activations block by block in the backward pass.
         rngs: Keys for the initial weights.
-
-    Raises:
-        UserError: `block` or `stem` is not one of those named.
     """
 
     def __init__(
@@ -92,19 +103,15 @@ class ResNet(nnx.Module):
         *,
         bands: int,
         depths: tuple[int, ...],
-        block: str,
-        stem: str,
+        block: BlockKind,
+        stem: Literal["imagenet", "cifar"],
         width: int,
         num_classes: int | None,
         zero_init_residual: bool,
-        dtype: str,
+        dtype: Dtype,
         remat: bool,
         rngs: nnx.Rngs,
     ):
-        if block not in ("basic", "bottleneck"):
-            raise UserError(f"block is {block!r}; it has to be 'basic' or 'bottleneck'")
-        if stem not in ("imagenet", "cifar"):
-            raise UserError(f"stem is {stem!r}; it has to be 'imagenet' or 'cifar'")
         self.bands, self.imagenet_stem, self.remat = bands, stem == "imagenet", remat
         size, stride = (7, 2) if self.imagenet_stem else (3, 1)
         self.stem = ConvNorm(bands, width, size=size, stride=stride, dtype=dtype, rngs=rngs)
@@ -114,12 +121,14 @@ class ResNet(nnx.Module):
             for j in range(depth):
                 stride = 2 if i > 0 and j == 0 else 1
                 stage.append(
-                    Block(features, width * 2**i, block=block, stride=stride, dtype=dtype,
-                          rngs=rngs)
-                )  # fmt: skip
+                    Block(
+                        features, width * 2**i, block=block, stride=stride, dtype=dtype, rngs=rngs
+                    )
+                )
                 features = stage[-1].width
                 if zero_init_residual:
                     scale = stage[-1].layers[-1].norm.scale
+                    assert scale is not None
                     scale[...] = jnp.zeros(scale.shape, jnp.float32)
             stages.append(nnx.List(stage))
         self.stages = nnx.List(stages)

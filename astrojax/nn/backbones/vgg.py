@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """VGG (Simonyan & Zisserman 2015), by default without the published 124M-parameter classifier."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from astrojax.nn import layers
 from astrojax.nn.backbones import blocks
-from astrojax.nn.layers import batch_norm
+from astrojax.nn.layers import Dtype
 
 _WIDTHS = (64, 128, 256, 512, 512)
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "11": {"depths": (1, 1, 2, 2, 2), "widths": _WIDTHS},
     "13": {"depths": (2, 2, 2, 2, 2), "widths": _WIDTHS},
     "16": {"depths": (2, 2, 3, 3, 3), "widths": _WIDTHS},
@@ -20,7 +23,7 @@ SIZES = {
 }
 """Published depths and widths."""
 
-PUBLISHED_CLASSIFIER = {"grid": 7, "hidden": (4096, 4096), "dropout": 0.5}
+PUBLISHED_CLASSIFIER: dict[str, Any] = {"grid": 7, "hidden": (4096, 4096), "dropout": 0.5}
 """The classifier with 124 million of VGG16's 138 million parameters."""
 
 _INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -56,7 +59,7 @@ class VGG(nnx.Module):
         hidden: tuple[int, ...],
         dropout: float,
         num_classes: int | None,
-        dtype: str,
+        dtype: Dtype,
         remat: bool,
         rngs: nnx.Rngs,
     ):
@@ -115,23 +118,28 @@ class VGG(nnx.Module):
         x = average_cells(self.maps(image, train=train), self.grid)
         x = x.reshape(x.shape[0], -1)
         for linear, k in zip(self.hidden, blocks.keys(key, len(self.hidden)), strict=True):
-            x = blocks.dropout(jax.nn.relu(linear(x)), self.dropout, k)
+            x = layers.dropout(jax.nn.relu(linear(x)), self.dropout, k)
         return self.head(x).astype(jnp.float32)
 
 
 class Stage(nnx.Module):
     """Convolutions with ReLU (and batch norm before it), then a 2x2 max-pool."""
 
-    def __init__(self, bands: int, width: int, *, depth: int, norm: bool, dtype: str, rngs):
+    def __init__(
+        self, bands: int, width: int, *, depth: int, norm: bool, dtype: Dtype, rngs: nnx.Rngs
+    ):
         inputs = (bands,) + (width,) * (depth - 1)
         self.convs = nnx.List(
             [
-                blocks.conv(i, width, size=3, padding=1, bias=True, init=_INIT, dtype=dtype,
-                           rngs=rngs)
+                blocks.conv(
+                    i, width, size=3, padding=1, bias=True, init=_INIT, dtype=dtype, rngs=rngs
+                )
                 for i in inputs
             ]
-        )  # fmt: skip
-        self.norms = nnx.List([batch_norm(width, rngs=rngs) if norm else None for _ in inputs])
+        )
+        self.norms = nnx.List(
+            [layers.batch_norm(width, rngs=rngs) if norm else None for _ in inputs]
+        )
 
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool, key: PRNGKeyArray | None = None

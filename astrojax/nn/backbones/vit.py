@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vision transformer (Dosovitskiy et al. 2021), pre-norm as in timm, encoding any set of tokens."""
 
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +11,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from astrojax.errors import UserError
 from astrojax.nn.backbones import blocks
+from astrojax.nn.layers import Dtype, dropout
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"width": 192, "depth": 12, "heads": 3, "mlp_ratio": 4.0},
     "small": {"width": 384, "depth": 12, "heads": 6, "mlp_ratio": 4.0},
     "base": {"width": 768, "depth": 12, "heads": 12, "mlp_ratio": 4.0},
@@ -41,10 +44,10 @@ class Block(nnx.Module):
         width: int,
         heads: int,
         mlp_ratio: float,
-        activation: str,
+        activation: Literal["gelu", "relu"],
         dropout: float,
         drop_path: float,
-        dtype: str,
+        dtype: Dtype,
         rngs: nnx.Rngs,
     ):
         def linear(i: int, o: int) -> nnx.Linear:
@@ -74,12 +77,12 @@ class Block(nnx.Module):
         """
         k = blocks.keys(key, 5)
         y = blocks.pointwise(self.projection, self.attention(self.norm_1(x), valid))
-        y = blocks.dropout(y, self.dropout, k[0])
+        y = dropout(y, self.dropout, k[0])
         x = x + blocks.drop_path(y, self.drop_path, k[1])
         y = blocks.pointwise(self.expand, self.norm_2(x))
         y = jax.nn.relu(y) if self.activation == "relu" else jax.nn.gelu(y, approximate=False)
-        y = blocks.pointwise(self.reduce, blocks.dropout(y, self.dropout, k[2]))
-        return x + blocks.drop_path(blocks.dropout(y, self.dropout, k[3]), self.drop_path, k[4])
+        y = blocks.pointwise(self.reduce, dropout(y, self.dropout, k[2]))
+        return x + blocks.drop_path(dropout(y, self.dropout, k[3]), self.drop_path, k[4])
 
     def attention(
         self, x: Float[Array, "b n d"], valid: Bool[Array, "b n"] | None = None
@@ -118,8 +121,8 @@ class ViT(nnx.Module):
         rngs: Keys for the initial weights.
 
     Raises:
-        UserError: The patch does not divide the image, the heads do not divide the width, or a
-            choice is not one of those named.
+        UserError: The patch does not divide the image, the heads do not divide the width, or
+            the pool is a token that there is not.
     """
 
     def __init__(
@@ -132,39 +135,54 @@ class ViT(nnx.Module):
         depth: int,
         heads: int,
         mlp_ratio: float,
-        positions: str,
+        positions: Literal["learned", "sincos"],
         class_token: bool,
-        pool: str,
-        activation: str,
+        pool: Literal["class", "mean"],
+        activation: Literal["gelu", "relu"],
         dropout: float,
         drop_path: float,
         num_classes: int | None,
-        dtype: str,
+        dtype: Dtype,
         remat: bool,
         rngs: nnx.Rngs,
     ):
-        _check(image_size, patch_size, width, heads, positions, class_token, pool, activation)
+        _check(image_size, patch_size, width, heads, class_token, pool)
         self.image_size, self.bands, self.width = image_size, bands, width
         self.grid, self.learned, self.pool = image_size // patch_size, positions == "learned", pool
         self.dtype, self.remat = jnp.dtype(dtype), remat
         self.patch = blocks.conv(
-            bands, width, size=patch_size, stride=patch_size, bias=True,
-            init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs,
-        )  # fmt: skip
-        if class_token:
-            self.class_token = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (1, 1, width)))
-        else:
-            self.class_token = None
+            bands,
+            width,
+            size=patch_size,
+            stride=patch_size,
+            bias=True,
+            init=nnx.initializers.lecun_normal(),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.class_token = (
+            nnx.Param(1e-6 * jax.random.normal(rngs.params(), (1, 1, width)))
+            if class_token
+            else None
+        )
         if self.learned:
             shape = (1, self.grid**2 + class_token, width)
             self.positions = nnx.Param(_INIT(rngs.params(), shape))
         self.blocks = nnx.List(
             [
-                Block(width=width, heads=heads, mlp_ratio=mlp_ratio, activation=activation,
-                      dropout=dropout, drop_path=float(rate), dtype=dtype, rngs=rngs)
+                Block(
+                    width=width,
+                    heads=heads,
+                    mlp_ratio=mlp_ratio,
+                    activation=activation,
+                    dropout=dropout,
+                    drop_path=float(rate),
+                    dtype=dtype,
+                    rngs=rngs,
+                )
                 for rate in np.linspace(0.0, drop_path, depth)
             ]
-        )  # fmt: skip
+        )
         self.norm = blocks.layer_norm(width, rngs=rngs)
         self.head = blocks.classifier(width, num_classes, init=_INIT, dtype=dtype, rngs=rngs)
 
@@ -252,7 +270,9 @@ def sincos_positions(grid: int, width: int) -> np.ndarray:
     return np.concatenate([column, row], axis=1).astype(np.float32)
 
 
-def _check(image_size, patch_size, width, heads, positions, class_token, pool, activation) -> None:
+def _check(
+    image_size: int, patch_size: int, width: int, heads: int, class_token: bool, pool: str
+) -> None:
     """Raises `UserError` for settings that do not fit together."""
     if image_size % patch_size:
         raise UserError(
@@ -261,13 +281,5 @@ def _check(image_size, patch_size, width, heads, positions, class_token, pool, a
         )
     if width % heads or width % 4:
         raise UserError(f"width {width} has to be a multiple of heads ({heads}) and of 4")
-    choices = {
-        "positions": (positions, ("learned", "sincos")),
-        "pool": (pool, ("class", "mean")),
-        "activation": (activation, ("gelu", "relu")),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise UserError(f"{name} is {value!r}; it has to be {allowed[0]!r} or {allowed[1]!r}")
     if pool == "class" and not class_token:
         raise UserError("pool 'class' needs a class token: set class_token, or pool 'mean'")

@@ -51,31 +51,31 @@ class Population:
             radii of each other.
     """
 
-    theta_E: tuple  # noqa: N815
-    e1: tuple
-    e2: tuple
-    center_x: tuple
-    center_y: tuple
-    gamma: tuple
-    gamma1: tuple
-    gamma2: tuple
+    theta_E: Range  # noqa: N815
+    e1: Range
+    e2: Range
+    center_x: Range
+    center_y: Range
+    gamma: Range
+    gamma1: Range
+    gamma2: Range
     light_probability: float
     light_scatter: float
-    light_half_light: tuple
-    light_index: tuple
-    source_flux: tuple
+    light_half_light: Range
+    light_index: Range
+    source_flux: Range
     source_offset: float
-    source_half_light: tuple
-    source_index: tuple
+    source_half_light: Range
+    source_index: Range
     source_ellipticity: float
     stamp_fraction: float
     stamp_scale: float
     core_fraction: float
     double_fraction: float
 
-    def ranges(self) -> Lens:
-        """The ranges of the eight parameters."""
-        return Lens(*(getattr(self, name) for name in Lens._fields))
+    def ranges(self) -> tuple[Range, ...]:
+        """The ranges of the eight parameters, in the order of `Lens`."""
+        return tuple(getattr(self, name) for name in Lens._fields)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,10 +99,10 @@ class Observation:
     supersampling: int
     psf_count: int
     psf_size: int
-    psf_fwhm: tuple
-    psf_beta: tuple
+    psf_fwhm: Range
+    psf_beta: Range
     psf_ellipticity: float
-    noise: tuple
+    noise: Range
 
 
 # Ranges of the mass as in the LenSiam code's figures; the rest resembles lenses found with HST.

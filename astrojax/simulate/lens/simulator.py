@@ -27,7 +27,6 @@ The worst pixels are the cores of the smallest, steepest sources.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +151,8 @@ def _refine(
     down = jax.lax.dynamic_slice(axis, (row,), (size,))
     x = across[None, :, None] + offsets[:, 0]
     y = down[:, None, None] + offsets[:, 1]
-    patch = _shine(light, *jnp.broadcast_arrays(x, y), None, 1.0).mean(-1)
+    x, y = jnp.broadcast_arrays(x, y)
+    patch = _shine(light, x, y, None, 1.0).mean(-1)
     return jax.lax.dynamic_update_slice(image, patch, (row, column))
 
 
@@ -266,17 +266,21 @@ def simulator(
         UserError: See `build`.
     """
     check(population, observation)
-    if psfs is None:
-        psfs = lens_light.psf_bank(
-            count=observation.psf_count,
-            size=observation.psf_size,
-            pixel_scale=observation.pixel_scale,
-            fwhm=observation.psf_fwhm,
-            beta=observation.psf_beta,
-            ellipticity=observation.psf_ellipticity,
+    bank = psfs
+    if bank is None:
+        bank = np.asarray(
+            lens_light.psf_bank(
+                count=observation.psf_count,
+                size=observation.psf_size,
+                pixel_scale=observation.pixel_scale,
+                fwhm=observation.psf_fwhm,
+                beta=observation.psf_beta,
+                ellipticity=observation.psf_ellipticity,
+            )
         )
+    sources = None
     if stamps is not None:
-        stamps = lens_light.check_stamps(stamps, min_size=50, max_offset=0.1)
+        sources = lens_light.check_stamps(stamps, min_size=50, max_offset=0.1)
     elif population.stamp_fraction > 0:
         raise UserError(
             f"config key 'population.stamp_fraction' is {population.stamp_fraction:g}, but no "
@@ -285,8 +289,8 @@ def simulator(
     return Simulator(
         population=population,
         observation=observation,
-        psfs=lens_light.check_psfs(np.asarray(psfs)),
-        stamps=stamps,
+        psfs=lens_light.check_psfs(bank),
+        stamps=sources,
     )
 
 
@@ -323,12 +327,12 @@ def check(population: Population, observation: Observation) -> None:
         raise UserError(
             f"config key 'observation.psf_size' is {observation.psf_size}; it has to be odd"
         )
-    corners = Lens(*([*r, np.abs(r).max()] for r in population.ranges()))
+    corners: list[Any] = [[*r, np.abs(r).max()] for r in population.ranges()]
     radius = observation.stamp * observation.pixel_scale / 2
-    check_lens(corners, radius=radius, terms=series_terms(min(_largest(population), 0.8)))
+    check_lens(Lens(*corners), radius=radius, terms=series_terms(min(_largest(population), 0.8)))
 
 
-def _check_range(key: str, value: Mapping[str, Any] | tuple, *, signed: bool) -> None:
+def _check_range(key: str, value: tuple, *, signed: bool) -> None:
     numbers = len(value) == 2 and all(isinstance(v, int | float) for v in value)
     if not numbers or not value[0] <= value[1]:
         raise UserError(f"{key} is {value}; it has to be (lowest, highest)")

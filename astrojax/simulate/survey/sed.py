@@ -34,13 +34,15 @@ class SedTable(NamedTuple):
 @functools.cache
 def load_table(name: str, bands: tuple[str, ...]) -> SedTable:
     """Read a shipped table ("candels" or "splus") and keep the named bands, in that order."""
-    with np.load(resources.files("astrojax.simulate.survey") / f"{name}.npz") as file:
+    path = resources.files("astrojax.simulate.survey") / f"{name}.npz"
+    with path.open("rb") as stream, np.load(stream) as file:
         columns = [list(file["bands"]).index(band) for band in bands]
         part = {k: file[k] for k in file.files if k not in ("bands", "extinction")}
     for key in ("galaxy", "star", "quasar"):
         if key in part:
             part[key] = part[key][..., columns]
-    return SedTable(bands=bands, **{k: part.get(k) for k in SedTable._fields if k != "bands"})
+    arrays: dict[str, Any] = {k: part.get(k) for k in SedTable._fields if k != "bands"}
+    return SedTable(bands=bands, **arrays)
 
 
 def _bracket(grid: np.ndarray, value: Float[Array, ""]) -> tuple[Array, Array]:
@@ -51,9 +53,9 @@ def _bracket(grid: np.ndarray, value: Float[Array, ""]) -> tuple[Array, Array]:
 
 
 def _bilinear(table: np.ndarray, i: Array, u: Array, j: Array, v: Array) -> Float[Array, "..."]:
-    table = jnp.asarray(table)
-    low = (1 - v) * table[i, j] + v * table[i, j + 1]
-    high = (1 - v) * table[i + 1, j] + v * table[i + 1, j + 1]
+    nodes = jnp.asarray(table)
+    low = (1 - v) * nodes[i, j] + v * nodes[i, j + 1]
+    high = (1 - v) * nodes[i + 1, j] + v * nodes[i + 1, j + 1]
     return (1 - u) * low + u * high
 
 
@@ -78,6 +80,7 @@ def galaxy_flux(
 
 def star_flux(table: SedTable, temperature: Float[Array, ""]) -> Float[Array, "c"]:
     """Relative flux of a star of the given effective temperature (kelvin) in each band."""
+    assert table.temperature is not None and table.star is not None
     i, u = _bracket(np.log(table.temperature), jnp.log(temperature))
     star = jnp.asarray(table.star)
     return 10 ** (-0.4 * ((1 - u) * star[i] + u * star[i + 1]))
@@ -87,6 +90,8 @@ def quasar_flux(
     table: SedTable, redshift: Float[Array, ""], slope: Float[Array, ""]
 ) -> Float[Array, "c"]:
     """Relative flux of a quasar whose continuum is f_nu proportional to nu^slope."""
+    assert table.quasar_redshift is not None and table.quasar_slope is not None
+    assert table.quasar is not None
     i, u = _bracket(table.quasar_redshift, redshift)
     j, v = _bracket(table.quasar_slope, slope)
     return 10 ** (-0.4 * _bilinear(table.quasar, i, u, j, v))

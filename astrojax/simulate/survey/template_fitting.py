@@ -27,10 +27,10 @@ _MAGNITUDE_STEP = 0.5  # the prior of spectra is taken to be constant within it
 class Posterior(NamedTuple):
     """Posterior of the redshift of each object."""
 
-    mean: Float[Array, "n"]
-    median: Float[Array, "n"]
-    redshift: Float[Array, "k"]  # grid
-    density: Float[Array, "n k"]  # sums to 1 over the grid
+    mean: Float[np.ndarray, "n"]
+    median: Float[np.ndarray, "n"]
+    redshift: Float[np.ndarray, "k"]  # grid
+    density: Float[np.ndarray, "n k"]  # sums to 1 over the grid
 
 
 def _spread(count: int) -> np.ndarray:
