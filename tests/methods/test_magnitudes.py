@@ -155,7 +155,7 @@ def test_balanced_weights_and_absent_classes(images):
     np.testing.assert_allclose(method.class_weights, [5 / 9, 5 / 3, 5 / 3])
     with pytest.raises(UserError, match="no training example of class 2"):
         supervised().check(source(images, np.zeros((6, 4)), label=np.minimum(label, 1)))
-    with pytest.raises(UserError, match="'balanced', None or one number"):
+    with pytest.raises(UserError, match="'balanced' or a tuple of float or None"):
         supervised(class_weights="equal")
 
 
