@@ -57,9 +57,17 @@ from astrojax.evaluate import linear_probe
 
 tables = {s: Table.load(RUNS / "magnitudes" / "evaluation" / f"{s}.parquet") for s in sources}
 section = linear_probe.evaluate(
-    tables, sources, RUNS, targets=(), penalties=(1e-2, 1.0), fractions=(0.1, 0.3), repeats=1,
-    max_iterations=100, n_bootstrap=20, seed=0,
-)  # fmt: skip
+    tables,
+    sources,
+    RUNS,
+    targets=(),
+    penalties=(1e-2, 1.0),
+    fractions=(0.1, 0.3),
+    repeats=1,
+    max_iterations=100,
+    n_bootstrap=20,
+    seed=0,
+)
 print({name: round(value, 3) for name, value in section.metrics.items() if "accuracy" in name})
 
 # %% [markdown]

@@ -27,9 +27,16 @@ COUNT = 150 if SMALL else 3000
 if not CATALOGUE.is_file():
     CUTOUTS.mkdir(parents=True, exist_ok=True)
     made = survey.load(
-        survey="candels", count=COUNT, validation=0, test=0, labelled_fraction=0.3,
-        held_out="all", max_magnitude_error=None, stamp=48, seed=7,
-    )["train"]  # fmt: skip
+        survey="candels",
+        count=COUNT,
+        validation=0,
+        test=0,
+        labelled_fraction=0.3,
+        held_out="all",
+        max_magnitude_error=None,
+        stamp=48,
+        seed=7,
+    )["train"]
     bands, scale = made.info.bands, made.info.pixel_scale / 3600
     names = [f"galaxy{i:05d}" for i in range(COUNT)]
     for i, name in enumerate(names):

@@ -44,11 +44,16 @@ def _of_split(source: Source) -> dict[str, Any]:
     }
 
 
-def check(path: Path, sources: Mapping[str, Source]) -> None:
-    """Raises `UserError` if a run began on other data than these; says what changed."""
+def check(path: Path, data: Mapping[str, Any]) -> None:
+    """Raises `UserError` if a run began on other data than these; says what changed.
+
+    Args:
+        path: The fingerprint that the run began with; nothing is compared if it was removed.
+        data: The fingerprint of the data as they are.
+    """
     if not path.is_file():
         return
-    before, now = json.loads(path.read_text(encoding="utf-8"))["splits"], of(sources)["splits"]
+    before, now = json.loads(path.read_text(encoding="utf-8"))["splits"], data["splits"]
     for name in {**before, **now}:
         old, new = before.get(name, {}), now.get(name, {})
         for key, text in (("examples", "number"), ("ids", "ids"), ("pixels", "pixels")):

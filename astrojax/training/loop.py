@@ -20,7 +20,7 @@ from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.training import checkpoint, metric_log
 from astrojax.training.run import Run, TrainState
-from astrojax.training.settings import check_same, resolve
+from astrojax.training.settings import check_same, has_started, resolve
 from astrojax.training.signals import StopSignals
 
 
@@ -44,10 +44,7 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     if (workdir / "finished.json").exists():
         return False
     job = Run(settings, sources)
-    fingerprint.check(workdir / "data.json", job.sources)
-    if distributed.is_main():
-        checkpoint.write_config(workdir, settings.to_json())
-        files.write_json(workdir / "data.json", fingerprint.of(job.sources))
+    _write_origin(workdir, job)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
     found = saved.restore(job.abstract_state())
     fresh: dict[str, Any] = {"seconds": 0.0, "monitor": None, "pending": []}
@@ -55,16 +52,7 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     watch = settings.monitor(job=job, workdir=workdir, state=extra["monitor"])
     step, main = int(state.step), distributed.is_main()
     writer = metric_log.Writer(workdir, from_step=step) if main else metric_log.Silent()
-    logging.info(
-        "%s: %d steps of %d examples on %d %s device(s) of %d process(es)%s",
-        workdir,
-        job.total_steps,
-        job.keys.batch_size,
-        jax.device_count(),
-        jax.default_backend(),
-        jax.process_count(),
-        f", resumed at step {step}" if found else "",
-    )
+    logging.info("%s: %s%s", workdir, _size(job), f", resumed at step {step}" if found else "")
     loop = _Loop(job, saved, writer, watch, extra)
     try:
         state = loop.fit(state)
@@ -85,6 +73,28 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     if main:
         files.write_json(workdir / "finished.json", told)
     return True
+
+
+def _write_origin(workdir: Path, job: Run) -> None:
+    """Writes the config and the fingerprint of the data, which a run that goes on must not change.
+
+    Raises:
+        UserError: The data are not those that the run began with.
+    """
+    data = fingerprint.of(job.sources)
+    if has_started(workdir):
+        fingerprint.check(workdir / "data.json", data)
+    if distributed.is_main():
+        checkpoint.write_config(workdir, job.settings.to_json())
+        files.write_json(workdir / "data.json", data)
+
+
+def _size(job: Run) -> str:
+    devices = f"{jax.device_count()} {jax.default_backend()} device(s)"
+    return (
+        f"{job.total_steps} steps of {job.keys.batch_size} examples on {devices} of "
+        f"{jax.process_count()} process(es)"
+    )
 
 
 class _Loop:

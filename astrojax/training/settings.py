@@ -102,8 +102,11 @@ def resolve(config: Any, *, data_is_open: bool = False) -> Settings:
 
 
 def check_same(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Raises `UserError` if the folder holds a run of another config; names the first key."""
-    if not (workdir / "config.json").exists():
+    """Raises `UserError` if the folder holds a run of another config; names the first key.
+
+    A run that saved nothing yet does not hold its folder: its config may be corrected.
+    """
+    if not has_started(workdir):
         return
     before, now = _flat(checkpoint.read_config(workdir)), _flat(config)
     for key in {**before, **now}:
@@ -112,6 +115,11 @@ def check_same(workdir: Path, config: Mapping[str, Any]) -> None:
                 f"{workdir} holds a run of another config ('{key}' is {before.get(key)!r} there "
                 f"and {now.get(key)!r} now); give another --workdir, or remove that folder"
             )
+
+
+def has_started(workdir: Path) -> bool:
+    """Returns whether a run in the folder saved anything that a start can go on from."""
+    return any(p.name.isdigit() for p in (workdir / "checkpoints").glob("*"))
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:

@@ -19,14 +19,29 @@ def table(tmp_path):
     rng = np.random.default_rng(0)
     images = tmp_path / "images.npz"
     np.savez(images, images=rng.normal(size=(N, 8, 8, 3)).astype(np.float32), ids=np.arange(N))
-    info = {"bands": list("grz"), "pixel_scale": None, "unit": "arbitrary", "zero_point": None,
-            "noise": None, "extinction": None}  # fmt: skip
+    info = {
+        "bands": list("grz"),
+        "pixel_scale": None,
+        "unit": "arbitrary",
+        "zero_point": None,
+        "noise": None,
+        "extinction": None,
+    }
     section = {
-        "name": "npz", "path": str(images), "columns": {"image": "images", "id": "ids"},
-        "layout": "nhwc", "class_names": None, "classes": None, "others": "error",
-        "sentinels": {}, "info": info, "crop": None, "resize": None, "bad_pixels": "error",
+        "name": "npz",
+        "path": str(images),
+        "columns": {"image": "images", "id": "ids"},
+        "layout": "nhwc",
+        "class_names": None,
+        "classes": None,
+        "others": "error",
+        "sentinels": {},
+        "info": info,
+        "crop": None,
+        "resize": None,
+        "bad_pixels": "error",
         "split": None,
-    }  # fmt: skip
+    }
     embedding = rng.normal(size=(N, 4)).astype(np.float32)
     embedding[3] = np.nan
     flat = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), 4)

@@ -26,7 +26,7 @@ def source():
 def ids(source, *, start=0, rows=None, threads=0, steps=20):
     batches = batching.local_batches(
         source, columns=("id",), batch_size=8, seed=1, start=start, threads=threads, rows=rows
-    )  # fmt: skip
+    )
     return [b["id"] for b in itertools.islice(batches, steps)]
 
 

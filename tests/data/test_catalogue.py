@@ -19,15 +19,28 @@ def cutouts(tmp_path, rng, info):
     folder.mkdir()
     for i in range(N):
         cards = {
-            "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150 + i / 60, "CRVAL2": 2.0,
-            "CRPIX1": 4.5, "CRPIX2": 4.5, "CDELT1": -5e-5, "CDELT2": 5e-5,
-        }  # fmt: skip
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": 150 + i / 60,
+            "CRVAL2": 2.0,
+            "CRPIX1": 4.5,
+            "CRPIX2": 4.5,
+            "CDELT1": -5e-5,
+            "CDELT2": 5e-5,
+        }
         image = np.full((8, 8), i, np.float32)
         fits.PrimaryHDU(image, fits.Header(cards)).writeto(folder / f"a{i}.fits")
     return {
-        "name": "fits", "path": str(folder / "{id}.fits"), "hdus": 0, "unreadable": "error",
-        "zero_points": None, "info": info("r"), "crop": None, "bad_pixels": "error", "split": None,
-    }  # fmt: skip
+        "name": "fits",
+        "path": str(folder / "{id}.fits"),
+        "hdus": 0,
+        "unreadable": "error",
+        "zero_points": None,
+        "info": info("r"),
+        "crop": None,
+        "bad_pixels": "error",
+        "split": None,
+    }
 
 
 @pytest.fixture
@@ -49,15 +62,29 @@ def table(rng):
 def section(cutouts, tmp_path):
     def make(path, **changes):
         columns = {
-            "id": "ID", "ra": "RAJ2000", "dec": "DEJ2000", "magnitude": ("g_auto", "r_auto"),
+            "id": "ID",
+            "ra": "RAJ2000",
+            "dec": "DEJ2000",
+            "magnitude": ("g_auto", "r_auto"),
             "label": "class",
-        }  # fmt: skip
+        }
         return {
-            "name": "catalogue", "table": str(path), "cutouts": cutouts, "columns": columns,
-            "match": "id", "radius_arcsec": 1.0, "position_unit": None, "unmatched": "error",
-            "unmatched_file": str(tmp_path / "unmatched.csv"), "select": {}, "classes": None,
-            "others": "error", "sentinels": {"magnitude": (99.0, -99.0)}, "split": None, **changes,
-        }  # fmt: skip
+            "name": "catalogue",
+            "table": str(path),
+            "cutouts": cutouts,
+            "columns": columns,
+            "match": "id",
+            "radius_arcsec": 1.0,
+            "position_unit": None,
+            "unmatched": "error",
+            "unmatched_file": str(tmp_path / "unmatched.csv"),
+            "select": {},
+            "classes": None,
+            "others": "error",
+            "sentinels": {"magnitude": (99.0, -99.0)},
+            "split": None,
+            **changes,
+        }
 
     return make
 
@@ -152,9 +179,11 @@ def test_selection_and_split(tmp_path, table, section):
     table.write(tmp_path / "t.fits")
     fractions = {"train": 0.5, "test": 0.5}
     wanted = section(
-        tmp_path / "t.fits", select={"r_err": (0.0, 0.1)}, unmatched="drop",
+        tmp_path / "t.fits",
+        select={"r_err": (0.0, 0.1)},
+        unmatched="drop",
         split={"name": "sky", "fractions": fractions, "seed": 3, "cell": 0.01, "link": 1.0},
-    )  # fmt: skip
+    )
     sources = open_sources(wanted)
     assert sum(map(len, sources.values())) == (table["r_err"] <= 0.1).sum()
 

@@ -9,9 +9,17 @@ from astrojax.errors import UserError
 
 def header(scale=0.2, ra=150.0, unit=None):
     cards = {
-        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": 2.0, "CRPIX1": 4.5,
-        "CRPIX2": 4.5, "CD1_1": -scale / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale / 3600,
-    }  # fmt: skip
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": ra,
+        "CRVAL2": 2.0,
+        "CRPIX1": 4.5,
+        "CRPIX2": 4.5,
+        "CD1_1": -scale / 3600,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": scale / 3600,
+    }
     return fits.Header({**cards, **({"BUNIT": unit} if unit else {})})
 
 
@@ -24,10 +32,17 @@ def stamps(rng):
 def section(info):
     def make(path, **changes):
         return {
-            "name": "fits", "path": str(path), "hdus": 0, "unreadable": "error",
-            "zero_points": None, "info": info("g", "r", "i", pixel_scale=None), "crop": None,
-            "bad_pixels": "error", "split": None, **changes,
-        }  # fmt: skip
+            "name": "fits",
+            "path": str(path),
+            "hdus": 0,
+            "unreadable": "error",
+            "zero_points": None,
+            "info": info("g", "r", "i", pixel_scale=None),
+            "crop": None,
+            "bad_pixels": "error",
+            "split": None,
+            **changes,
+        }
 
     return make
 
@@ -150,9 +165,11 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, stamps, section, changes, m
 def test_real_cutouts(real_data, section, info, caplog):
     folder = real_data / "fits_cutouts"
     grz = section(
-        folder / "decals_grz" / "{id}.fits.gz", crop=128, unreadable="skip",
+        folder / "decals_grz" / "{id}.fits.gz",
+        crop=128,
+        unreadable="skip",
         info=info("g", "r", "z", unit="nanomaggies", pixel_scale=None, noise="measure"),
-    )  # fmt: skip
+    )
     source = open_sources(grz)["train"]
     assert len(source) == 5 and "example_incomplete" in caplog.text
     assert "zero in over a quarter of a band's pixels" in caplog.text  # example_bad_pix

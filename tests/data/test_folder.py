@@ -22,10 +22,19 @@ def tree(tmp_path, rng):
 def section(display):
     def make(path, **changes):
         return {
-            "name": "folder", "path": str(path), "id_from": "stem", "unreadable": "error",
-            "classes": None, "others": "error", "info": display("r", "g", "b"), "crop": None,
-            "resize": None, "bad_pixels": "error", "split": None, **changes,
-        }  # fmt: skip
+            "name": "folder",
+            "path": str(path),
+            "id_from": "stem",
+            "unreadable": "error",
+            "classes": None,
+            "others": "error",
+            "info": display("r", "g", "b"),
+            "crop": None,
+            "resize": None,
+            "bad_pixels": "error",
+            "split": None,
+            **changes,
+        }
 
     return make
 

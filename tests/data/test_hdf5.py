@@ -40,10 +40,18 @@ def section(info):
     def make(path, **changes):
         columns = {"image": "images", "redshift": "redshifts", "ebv": "ebvs", "flux": "fluxes"}
         return {
-            "name": "hdf5", "path": path, "columns": columns, "layout": "nchw",
-            "label_thinning": None, "sentinels": {}, "info": info(*BANDS), "crop": None,
-            "bad_pixels": "error", "split": None, **changes,
-        }  # fmt: skip
+            "name": "hdf5",
+            "path": path,
+            "columns": columns,
+            "layout": "nchw",
+            "label_thinning": None,
+            "sentinels": {},
+            "info": info(*BANDS),
+            "crop": None,
+            "bad_pixels": "error",
+            "split": None,
+            **changes,
+        }
 
     return make
 
@@ -73,8 +81,9 @@ def test_label_thinning_hides_training_labels_only(pita, section, paths):
     path, arrays = pita(id=ids.astype("S"))
     columns = {"image": "images", "redshift": "redshifts", "id": "id"}
     if paths:
-        other, _ = pita("test.h5", id=np.array([f"t{i}" for i in range(40)]).astype("S"),
-                        use_redshift_2=None)  # fmt: skip
+        other, _ = pita(
+            "test.h5", id=np.array([f"t{i}" for i in range(40)]).astype("S"), use_redshift_2=None
+        )
         where = {"path": {"train": path, "test": other}, "split": None}
     else:
         where = {"path": path, "split": SPLIT}

@@ -176,8 +176,10 @@ def test_simulated_lenses_are_a_function_of_seed_and_index(sim):
     keys = {"population": vars(LENSIAM), "observation": vars(TINY), "psfs": None, "stamps": None}
     sources = lens.load(count=40, validation=4, test=6, seed=2, **keys)
     assert {name: len(s) for name, s in sources.items()} == {
-        "train": 30, "validation": 4, "test": 6,
-    }  # fmt: skip
+        "train": 30,
+        "validation": 4,
+        "test": 6,
+    }
     example = sources["test"][0]
     assert example["id"] == 34 and example["image"].shape == (20, 20, 1)
     alone = lens.simulate(sim, 2, np.array([34]))

@@ -23,11 +23,21 @@ def _encode(picture):
 def section(display):
     def make(path, **changes):
         return {
-            "name": "npz", "path": str(path), "layout": "nhwc", "class_names": "names",
-            "columns": {"image": "blob", "id": "ids", "label": "labels"}, "classes": None,
-            "others": "error", "sentinels": {}, "info": display("i", "r", "g"), "crop": None,
-            "resize": None, "bad_pixels": "error", "split": None, **changes,
-        }  # fmt: skip
+            "name": "npz",
+            "path": str(path),
+            "layout": "nhwc",
+            "class_names": "names",
+            "columns": {"image": "blob", "id": "ids", "label": "labels"},
+            "classes": None,
+            "others": "error",
+            "sentinels": {},
+            "info": display("i", "r", "g"),
+            "crop": None,
+            "resize": None,
+            "bad_pixels": "error",
+            "split": None,
+            **changes,
+        }
 
     return make
 
@@ -37,11 +47,14 @@ def zoo(tmp_path, rng):
     pictures = rng.integers(0, 255, (12, 10, 10, 3), np.uint8)
     files = [_encode(p) for p in pictures]
     np.savez(
-        tmp_path / "zoo.npz", blob=np.frombuffer(b"".join(files), np.uint8),
-        offsets=np.cumsum([0, *map(len, files)]), ids=np.arange(12) + 10**17,
-        labels=np.arange(12) % 4, pictures=pictures,
+        tmp_path / "zoo.npz",
+        blob=np.frombuffer(b"".join(files), np.uint8),
+        offsets=np.cumsum([0, *map(len, files)]),
+        ids=np.arange(12) + 10**17,
+        labels=np.arange(12) % 4,
+        pictures=pictures,
         names=["elliptical", "clockwise", "anticlockwise", "star"],
-    )  # fmt: skip
+    )
     return tmp_path / "zoo.npz", pictures
 
 
@@ -122,22 +135,51 @@ def test_grey_pictures_in_a_color_run_are_refused(tmp_path, section, display):
     ("file", "changes", "counts"),
     [
         # Counts of the complete EFIGI table are the paper's; here a part was kept back.
-        ("efigi.npz", {
-            "columns": {"image": "blob", "id": "ids", "label": "T_type"}, "class_names": None,
-            "classes": (("elliptical", (-6, -5, -4)), ("spiral", tuple(range(10)))),
-            "others": "drop"}, (3099, 2)),
-        ("galaxy_zoo.npz", {
-            "columns": {"image": "blob", "id": "ids", "label": "labels"},
-            "class_names": "class_names", "resize": 32}, (5318, 6)),
-        ("star_galaxy.npz", {
-            "columns": {"image": "blob", "id": "filenames", "label": "labels"},
-            "class_names": "class_names"}, (3162, 2)),
-        ("lens_candidates.npz", {
-            "columns": {"image": "blob", "id": "names", "label": "labels", "redshift": "redshift",
-                        "ra": "ra", "dec": "dec"},
-            "class_names": "class_names", "sentinels": {"redshift": (0.0,)}}, (308, 3)),
+        (
+            "efigi.npz",
+            {
+                "columns": {"image": "blob", "id": "ids", "label": "T_type"},
+                "class_names": None,
+                "classes": (("elliptical", (-6, -5, -4)), ("spiral", tuple(range(10)))),
+                "others": "drop",
+            },
+            (3099, 2),
+        ),
+        (
+            "galaxy_zoo.npz",
+            {
+                "columns": {"image": "blob", "id": "ids", "label": "labels"},
+                "class_names": "class_names",
+                "resize": 32,
+            },
+            (5318, 6),
+        ),
+        (
+            "star_galaxy.npz",
+            {
+                "columns": {"image": "blob", "id": "filenames", "label": "labels"},
+                "class_names": "class_names",
+            },
+            (3162, 2),
+        ),
+        (
+            "lens_candidates.npz",
+            {
+                "columns": {
+                    "image": "blob",
+                    "id": "names",
+                    "label": "labels",
+                    "redshift": "redshift",
+                    "ra": "ra",
+                    "dec": "dec",
+                },
+                "class_names": "class_names",
+                "sentinels": {"redshift": (0.0,)},
+            },
+            (308, 3),
+        ),
     ],
-)  # fmt: skip
+)
 def test_real_archives(real_data, section, display, file, changes, counts):
     single = file == "star_galaxy.npz"
     info = display("V") if single else display("i", "r", "g")

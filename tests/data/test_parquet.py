@@ -39,11 +39,21 @@ def shards(tmp_path, rng):
 def section(info):
     def make(path, **changes):
         return {
-            "name": "parquet", "path": path, "layout": "nchw", "shape": (4, 6, 6),
+            "name": "parquet",
+            "path": path,
+            "layout": "nchw",
+            "shape": (4, 6, 6),
             "columns": {"image": "image", "id": "galaxy", "redshift": "z", "flux": "flux"},
-            "label_thinning": None, "classes": None, "sentinels": {}, "info": info(*"griz"),
-            "crop": None, "resize": None, "bad_pixels": "error", "split": None, **changes,
-        }  # fmt: skip
+            "label_thinning": None,
+            "classes": None,
+            "sentinels": {},
+            "info": info(*"griz"),
+            "crop": None,
+            "resize": None,
+            "bad_pixels": "error",
+            "split": None,
+            **changes,
+        }
 
     return make
 
@@ -109,9 +119,12 @@ def test_hugging_face_image_records(tmp_path, section, display):
         records.append({"bytes": buffer.getvalue(), "path": None})
     pq.write_table(pa.table({"image": records, "label": [1, 0, 1]}), tmp_path / "hf.parquet")
     wanted = section(
-        str(tmp_path / "hf.parquet"), shape=None, columns={"image": "image", "label": "label"},
-        classes=("spiral", "elliptical"), info=display("r", "g", "b"),
-    )  # fmt: skip
+        str(tmp_path / "hf.parquet"),
+        shape=None,
+        columns={"image": "image", "label": "label"},
+        classes=("spiral", "elliptical"),
+        info=display("r", "g", "b"),
+    )
     source = open_sources(wanted)["train"]
     np.testing.assert_array_equal(source[2]["image"], pictures[2])
     assert source.info.classes == ("spiral", "elliptical") and list(source.column("label")) == [

@@ -37,9 +37,13 @@ def test_by_sky_parts_no_pair_closer_than_the_link(rng):
     twin_ra = (ra + rng.normal(0, 0.2 / 3600, 4000)) % 360
     twin_dec = dec + rng.normal(0, 0.2 / 3600, 4000)
     sides = split.by_sky(
-        np.concatenate([ra, twin_ra]), np.concatenate([dec, twin_dec]),
-        fractions=FRACTIONS, seed=0, cell=0.1, link=5.0,
-    )  # fmt: skip
+        np.concatenate([ra, twin_ra]),
+        np.concatenate([dec, twin_dec]),
+        fractions=FRACTIONS,
+        seed=0,
+        cell=0.1,
+        link=5.0,
+    )
     assert (sides[:4000] == sides[4000:]).all()
     assert abs((sides == "train").mean() - 0.7) < 0.1  # about 200 cells
 

@@ -46,11 +46,17 @@ def test_stamps_are_centred_calibrated_and_readable(field, info):
     inside &= (np.floor(y + 0.5) >= 4) & (np.floor(y + 0.5) < 86)
     assert result["written"] == inside.sum() and result["at_edge"] == (~inside).sum()
     section = {
-        "name": "hdf5", "path": str(out), "layout": "nchw", "label_thinning": None,
+        "name": "hdf5",
+        "path": str(out),
+        "layout": "nchw",
+        "label_thinning": None,
         "columns": {"image": "images", "id": "id", "flux": "flux", "size": "size"},
-        "sentinels": {}, "info": info("r", "Ks"), "crop": None, "bad_pixels": "error",
+        "sentinels": {},
+        "info": info("r", "Ks"),
+        "crop": None,
+        "bad_pixels": "error",
         "split": None,
-    }  # fmt: skip
+    }
     source = open_sources(section)["train"]
     scale = np.float32([1.0, 10 ** (0.4 * (23.9 - 30.0))])
     for i in range(len(source)):
@@ -83,9 +89,13 @@ def test_what_cannot_be_cut_is_one_sentence(field, change, message):
     }
     with pytest.raises(UserError, match=message):
         mosaic.cut(
-            settings["files"], settings["zero_points"], {"x": x, "y": y}, tmp_path / "s.h5",
-            size=settings["size"], dtype=settings["dtype"],
-        )  # fmt: skip
+            settings["files"],
+            settings["zero_points"],
+            {"x": x, "y": y},
+            tmp_path / "s.h5",
+            size=settings["size"],
+            dtype=settings["dtype"],
+        )
     assert not (tmp_path / "s.h5").exists()
 
 

@@ -31,8 +31,14 @@ def sources():
             "ra": rng.uniform(0, 360, n),
             "edge": np.arange(n) % 2 == 0,
         }
-        info = DataInfo(bands=tuple("griz"), image_size=6, unit="microjansky", zero_point=23.9,
-                        noise=(1.0, 2.0, 3.0, 4.0), classes=("a", "b"))  # fmt: skip
+        info = DataInfo(
+            bands=tuple("griz"),
+            image_size=6,
+            unit="microjansky",
+            zero_point=23.9,
+            noise=(1.0, 2.0, 3.0, 4.0),
+            classes=("a", "b"),
+        )
         return ArraySource(columns, info)
 
     return make
@@ -178,9 +184,17 @@ def test_command_converts_what_an_experiment_reads(tmp_path):
         "        crop=None, bad_pixels='error', split=None)})\n"
     )
     command = [
-        sys.executable, "-m", "astrojax", "convert", "--config", str(tmp_path / "experiment.py"),
-        "--out", str(tmp_path / "out"), "--dataset", "survey",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "astrojax",
+        "convert",
+        "--config",
+        str(tmp_path / "experiment.py"),
+        "--out",
+        str(tmp_path / "out"),
+        "--dataset",
+        "survey",
+    ]
     failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert failed.returncode == 2 and "error: no file 'missing.h5'" in failed.stderr
     assert "Traceback" not in failed.stderr

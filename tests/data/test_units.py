@@ -18,9 +18,13 @@ def stamps(unit, zero_point, noise=(1.0, 2.0)):
         "ra": np.arange(3.0),
     }
     info = DataInfo(
-        bands=("g", "r"), image_size=4, unit=unit, zero_point=zero_point, noise=noise,
+        bands=("g", "r"),
+        image_size=4,
+        unit=unit,
+        zero_point=zero_point,
+        noise=noise,
         pixel_scale=0.2,
-    )  # fmt: skip
+    )
     return ArraySource(columns, info)
 
 
@@ -70,10 +74,20 @@ def test_the_config_key_converts_every_split(tmp_path, info):
     file = tmp_path / "stamps.npz"
     np.savez(file, images=np.ones((4, 8, 8, 2), np.float32))
     section = {
-        "name": "npz", "path": str(file), "columns": {"image": "images"}, "layout": "nhwc",
-        "class_names": None, "classes": None, "others": "error", "sentinels": {}, "crop": None,
-        "info": info("g", "r", unit="nanomaggies"), "resize": None, "bad_pixels": "error",
-        "split": None, "convert": "microjansky",
-    }  # fmt: skip
+        "name": "npz",
+        "path": str(file),
+        "columns": {"image": "images"},
+        "layout": "nhwc",
+        "class_names": None,
+        "classes": None,
+        "others": "error",
+        "sentinels": {},
+        "crop": None,
+        "info": info("g", "r", unit="nanomaggies"),
+        "resize": None,
+        "bad_pixels": "error",
+        "split": None,
+        "convert": "microjansky",
+    }
     source = open_sources(section)["train"]
     assert source.info.unit == "microjansky" and source[0]["image"][0, 0, 0] > 3

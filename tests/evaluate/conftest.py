@@ -43,12 +43,15 @@ def survey(n, seed, prefix):
     known[::7] = np.nan
     columns = {
         "id": np.array([f"{prefix}{i:04d}" for i in range(n)]),
-        "redshift": known, "label": label, "magnitude": magnitude,
+        "redshift": known,
+        "label": label,
+        "magnitude": magnitude,
         "magnitude_error": np.full((n, 4), 0.05, np.float32),
-    }  # fmt: skip
+    }
     noisy = redshift + 0.05 * (1 + redshift) * rng.standard_t(3, n)
     table = Table(
-        columns["id"], embedding.astype(np.float32),
+        columns["id"],
+        embedding.astype(np.float32),
         {
             "redshift": noisy.astype(np.float32),
             "class_probability": probability.astype(np.float32),
@@ -56,7 +59,7 @@ def survey(n, seed, prefix):
             "anomaly_score": (embedding[:, 2] + rng.normal(size=n)).astype(np.float32),
         },
         {k: v for k, v in columns.items() if k != "id"},
-    )  # fmt: skip
+    )
     info = DataInfo(bands=BANDS, image_size=24, unit="sigma", zero_point=25.0, classes=CLASSES)
     return ArraySource({"image": galaxies(label, magnitude[:, 0], rng), **columns}, info), table
 

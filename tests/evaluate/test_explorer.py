@@ -28,14 +28,20 @@ class Browser:
         self.answers, back = os.pipe()
         script = 'exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"'
         flags = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-            "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={profile}",
             f"--window-size={WIDTH},{HEIGHT}",
-        ]  # fmt: skip
+        ]
         self.process = subprocess.Popen(
             ["bash", "-c", script, "bash", str(theirs), str(back), CHROMIUM, *flags],
-            pass_fds=(theirs, back), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=(theirs, back),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         os.close(theirs)
         os.close(back)
         self.waiting, self.count, self.session, self.events = b"", 0, None, []
@@ -124,9 +130,16 @@ def task(world, tmp_path_factory):
     tables, sources = world
     out = tmp_path_factory.mktemp("explorer")
     section = explorer.evaluate(
-        tables, sources, out,
-        method="pca", perplexity=10.0, neighbors=5, limit=100, thumbnail=16, seed=0,
-    )  # fmt: skip
+        tables,
+        sources,
+        out,
+        method="pca",
+        perplexity=10.0,
+        neighbors=5,
+        limit=100,
+        thumbnail=16,
+        seed=0,
+    )
     return section, out / "explorer.html"
 
 

@@ -15,9 +15,12 @@ def test_votes_equal_the_reference(case):
     data = np.load(GOLDEN)
     field = {f: data[f"{case}/{f}"] for f in ("train", "test", "train_labels", "k", "temperature")}
     found = knn.predict(
-        field["train"], field["train_labels"], field["test"],
-        k=int(field["k"]), temperature=float(field["temperature"]),
-    )  # fmt: skip
+        field["train"],
+        field["train_labels"],
+        field["test"],
+        k=int(field["k"]),
+        temperature=float(field["temperature"]),
+    )
     np.testing.assert_array_equal(np.asarray(found), data[f"{case}/predictions"])
 
 

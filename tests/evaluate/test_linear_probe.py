@@ -100,9 +100,16 @@ def test_subsets_are_nested_and_keep_every_class():
 
 def test_task_probes_classes_fractions_and_targets(world, tmp_path):
     section = linear_probe.evaluate(
-        *world, tmp_path, targets=("redshift", "magnitude"), penalties=PENALTIES,
-        fractions=(0.05, 1.0), repeats=2, max_iterations=100, n_bootstrap=10, seed=0,
-    )  # fmt: skip
+        *world,
+        tmp_path,
+        targets=("redshift", "magnitude"),
+        penalties=PENALTIES,
+        fractions=(0.05, 1.0),
+        repeats=2,
+        max_iterations=100,
+        n_bootstrap=10,
+        seed=0,
+    )
     m = section.metrics
     assert m["accuracy"] > 0.9 > m["majority_class_accuracy"]
     assert m["redshift_r2"] > 0.5 and "magnitude_F606W_rmse_error" in m

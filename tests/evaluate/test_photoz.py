@@ -68,9 +68,15 @@ def test_bins_are_half_open_and_partition_the_sample():
 def test_task_scores_objects_with_a_redshift_and_writes_bins(world, tmp_path):
     tables, sources = world
     section = photoz.evaluate(
-        tables, sources, tmp_path, magnitude="magnitude_F160W", magnitude_edges=(16.0, 21.0, 26.0),
-        redshift_edges=(0.0, 1.0, 4.0), n_bootstrap=10, seed=0,
-    )  # fmt: skip
+        tables,
+        sources,
+        tmp_path,
+        magnitude="magnitude_F160W",
+        magnitude_edges=(16.0, 21.0, 26.0),
+        redshift_edges=(0.0, 1.0, 4.0),
+        n_bootstrap=10,
+        seed=0,
+    )
     known = np.isfinite(tables["test"].columns["redshift"])
     assert section.metrics["objects"] == known.sum() < len(known)
     assert section.metrics["nmad_error"] > 0
@@ -82,6 +88,11 @@ def test_task_scores_objects_with_a_redshift_and_writes_bins(world, tmp_path):
 def test_unknown_magnitude_is_named_with_what_there_is(world, tmp_path):
     with pytest.raises(UserError, match="magnitude_H.*magnitude_F160W"):
         photoz.evaluate(
-            *world, tmp_path, magnitude="magnitude_H", magnitude_edges=(), redshift_edges=(),
-            n_bootstrap=2, seed=0,
-        )  # fmt: skip
+            *world,
+            tmp_path,
+            magnitude="magnitude_H",
+            magnitude_edges=(),
+            redshift_edges=(),
+            n_bootstrap=2,
+            seed=0,
+        )

@@ -30,9 +30,12 @@ def sections(folder):
     path = plots.loss_curves([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], folder / "a.png")
     sheet = report.write_csv(folder / "a.csv", {"id": ["<x>"], "score": [np.float32(0.123456789)]})
     first = report.Section(
-        "photoz", {"nmad": 0.05123, "nmad_error": 0.0012, "bias": float("nan")},
-        [report.Figure(path, "a <b> figure")], "text & more", [report.Sheet(sheet, "a sheet")],
-    )  # fmt: skip
+        "photoz",
+        {"nmad": 0.05123, "nmad_error": 0.0012, "bias": float("nan")},
+        [report.Figure(path, "a <b> figure")],
+        "text & more",
+        [report.Sheet(sheet, "a sheet")],
+    )
     return [first, report.Section("knn", {"accuracy": 0.9})]
 
 

@@ -147,9 +147,17 @@ def test_anomaly_task_without_known_anomalies_only_ranks(world, tmp_path):
 
 def test_projection_task_measures_order_and_draws_it(world, tmp_path):
     section = projection.evaluate(
-        *world, tmp_path, method="tsne", columns_shown=("redshift", "color_F125W_F160W"),
-        perplexity=10.0, neighbors=10, limit=100, mosaic=5, k=5, seed=0,
-    )  # fmt: skip
+        *world,
+        tmp_path,
+        method="tsne",
+        columns_shown=("redshift", "color_F125W_F160W"),
+        perplexity=10.0,
+        neighbors=10,
+        limit=100,
+        mosaic=5,
+        k=5,
+        seed=0,
+    )
     assert section.metrics["redshift_knn_r2"] > 0.3  # one of `world`'s axes is the redshift
     assert [f.path.name for f in section.figures] == ["projection.png", "mosaic.png"]
     assert all(f.path.is_file() for f in section.figures)

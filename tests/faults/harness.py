@@ -52,13 +52,23 @@ class Harness:
         environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         return subprocess.Popen(
             [
-                sys.executable, str(HERE / "observed.py"), str(self.ids(process)), str(block_at),
-                "--config", str(HERE / "tiny.py"), f"--config.data.path={self.data}",
-                f"--workdir={self.workdir}", *self.overrides, *more,
+                sys.executable,
+                str(HERE / "observed.py"),
+                str(self.ids(process)),
+                str(block_at),
+                "--config",
+                str(HERE / "tiny.py"),
+                f"--config.data.path={self.data}",
+                f"--workdir={self.workdir}",
+                *self.overrides,
+                *more,
             ],
             env={**environment, **popen.pop("env", {})},
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **popen,
-        )  # fmt: skip
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **popen,
+        )
 
     def start_together(self, count: int) -> list[subprocess.Popen]:
         """Several processes on this machine that train as one."""

@@ -31,6 +31,8 @@ def test_a_lost_process_ends_the_others_and_more_of_them_go_on(undisturbed, data
     assert harness.largest_difference(run.workdir, undisturbed.workdir) < 1e-5
     # The two read halves of each batch, the four read quarters; together each example once.
     start = int(told[0].split("resumed at step ")[1].split()[0])
-    rows = [[r["ids"] for r in run.read(i) if r["start"] == start and r["step"] <= 120]
-            for i in range(4)]  # fmt: skip
+    rows = [
+        [r["ids"] for r in run.read(i) if r["start"] == start and r["step"] <= 120]
+        for i in range(4)
+    ]
     np.testing.assert_array_equal(np.concatenate(rows, axis=1), undisturbed.trained()[start:])

@@ -35,28 +35,54 @@ def run(tmp_path_factory, experiment):
     config = experiment("photoz_supervised", "smoke")
     config |= {"batch_size": 32, "epochs": 12.0, "monitor": None, "evaluate": {}, "threads": 0}
     config["data"] = {
-        "name": "npz", "path": str(folder / "train.npz"),
-        "columns": {"image": "images", "label": "label", "id": "id"}, "layout": "nhwc",
-        "class_names": "kinds", "classes": None, "others": "error", "sentinels": {},
+        "name": "npz",
+        "path": str(folder / "train.npz"),
+        "columns": {"image": "images", "label": "label", "id": "id"},
+        "layout": "nhwc",
+        "class_names": "kinds",
+        "classes": None,
+        "others": "error",
+        "sentinels": {},
         "info": {
-            "bands": BANDS, "pixel_scale": 0.2, "unit": "nanomaggies", "zero_point": None,
-            "noise": (1.0, 1.0), "extinction": None,
+            "bands": BANDS,
+            "pixel_scale": 0.2,
+            "unit": "nanomaggies",
+            "zero_point": None,
+            "noise": (1.0, 1.0),
+            "extinction": None,
         },
-        "crop": None, "resize": None, "bad_pixels": "error",
-        "split": {"name": "id", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
-                  "seed": 0},
-    }  # fmt: skip
+        "crop": None,
+        "resize": None,
+        "bad_pixels": "error",
+        "split": {
+            "name": "id",
+            "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
+            "seed": 0,
+        },
+    }
     # Without norms, so that an image far brighter than any has an embedding far from any.
     backbone = {
-        "name": "vgg", "depths": (1, 1), "widths": (8, 16), "batch_norm": False, "grid": 1,
-        "hidden": (), "dropout": 0.0, "dtype": "float32", "remat": False,
-    }  # fmt: skip
+        "name": "vgg",
+        "depths": (1, 1),
+        "widths": (8, 16),
+        "batch_norm": False,
+        "grid": 1,
+        "hidden": (),
+        "dropout": 0.0,
+        "dtype": "float32",
+        "remat": False,
+    }
     config["method"] |= {
-        "backbone": backbone, "target": "label", "outputs": 2, "error": "cross_entropy",
-        "target_offset": (0.0,), "target_scale": (1.0,), "test_time_augmentation": 1,
+        "backbone": backbone,
+        "target": "label",
+        "outputs": 2,
+        "error": "cross_entropy",
+        "target_offset": (0.0,),
+        "target_scale": (1.0,),
+        "test_time_augmentation": 1,
         "view": config["method"]["view"] | {"crop": 16},
         "stretch": {"name": "asinh", "scale": (1.0, 1.0)},
-    }  # fmt: skip
+    }
     loop.train(config, folder / "run")
     return folder / "run"
 
@@ -95,10 +121,16 @@ def cutouts(tmp_path, images):
     folder.mkdir()
     for i in range(12):
         cards = {
-            "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150 + i / 60, "CRVAL2": 2.0,
-            "CRPIX1": 10.5, "CRPIX2": 10.5, "CDELT1": -0.2 / 3600, "CDELT2": 0.2 / 3600,
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": 150 + i / 60,
+            "CRVAL2": 2.0,
+            "CRPIX1": 10.5,
+            "CRPIX2": 10.5,
+            "CDELT1": -0.2 / 3600,
+            "CDELT2": 0.2 / 3600,
             "BUNIT": "nanomaggy",
-        }  # fmt: skip
+        }
         cube = images[0][i].transpose(2, 0, 1)
         fits.PrimaryHDU(cube, fits.Header(cards)).writeto(folder / f"c{i}.fits")
     table = Table(

@@ -45,8 +45,11 @@ def test_a_bundle_gives_the_run_s_embeddings_without_its_config(trained, bundle,
 
 def test_nothing_in_a_bundle_is_a_pickle(bundle):
     assert sorted(p.name for p in bundle.iterdir()) == [
-        "card.json", "config.json", "model.safetensors", "reference.safetensors",
-    ]  # fmt: skip
+        "card.json",
+        "config.json",
+        "model.safetensors",
+        "reference.safetensors",
+    ]
     assert json.loads((bundle / "card.json").read_text())["data"]["unit"] == "nanomaggies"
 
 

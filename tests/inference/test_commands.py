@@ -35,9 +35,24 @@ def fails(capsys):
 def table(run, stamps, tmp_path_factory):
     """Predictions of the unlabelled stamps, with embeddings, as Parquet."""
     out = tmp_path_factory.mktemp("table") / "t.parquet"
-    predict.main(["--workdir", str(run), "--data", stamps, *SAID, "--out", str(out), "--chunk",
-                  "16", "--batch-size", "16", "--with-embedding", "--set",
-                  "columns.redshift=zspec"])  # fmt: skip
+    predict.main(
+        [
+            "--workdir",
+            str(run),
+            "--data",
+            stamps,
+            *SAID,
+            "--out",
+            str(out),
+            "--chunk",
+            "16",
+            "--batch-size",
+            "16",
+            "--with-embedding",
+            "--set",
+            "columns.redshift=zspec",
+        ]
+    )
     return out
 
 
@@ -97,8 +112,19 @@ def test_a_folder_of_fits_and_a_catalogue_as_a_fits_table(run, cutouts, tmp_path
 
 def test_the_same_command_goes_on_after_a_kill(run, stamps, tmp_path, monkeypatch, fails):
     out = tmp_path / "t.parquet"
-    command = ["--workdir", str(run), "--data", stamps, *SAID, "--chunk", "16", "--batch-size",
-               "16", "--out", str(out)]  # fmt: skip
+    command = [
+        "--workdir",
+        str(run),
+        "--data",
+        stamps,
+        *SAID,
+        "--chunk",
+        "16",
+        "--batch-size",
+        "16",
+        "--out",
+        str(out),
+    ]
     made, original = [], stream._fields
 
     def killed(*arguments):
@@ -156,8 +182,18 @@ def test_images_that_have_moved_are_said(table, stamps, tmp_path, fails):
     try:
         line = fails(similar, "--table", table, "--id", "s010", "--out", tmp_path / "n.csv")
         assert "no file" in line and "--no-sheet" in line
-        similar.main(["--table", str(table), "--id", "s010", "--data", str(moved), "--out",
-                      str(tmp_path / "n.csv")])  # fmt: skip
+        similar.main(
+            [
+                "--table",
+                str(table),
+                "--id",
+                "s010",
+                "--data",
+                str(moved),
+                "--out",
+                str(tmp_path / "n.csv"),
+            ]
+        )
         assert (tmp_path / "n.png").exists()
     finally:
         moved.rename(stamps)

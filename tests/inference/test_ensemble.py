@@ -79,8 +79,9 @@ def table(z, density=None, prefix="g"):
 def test_members_are_averaged_as_densities():
     one = mixture.Mixture(np.array([[0.5, 0.5]]), np.array([[0.2, 0.8]]), np.array([[0.1, 0.1]]))
     two = one._replace(means=one.means + 1)
-    pooled = mixture.read(ensemble.combine([table([0.5], one), table([1.5], two)]).predictions,
-                          "redshift")  # fmt: skip
+    pooled = mixture.read(
+        ensemble.combine([table([0.5], one), table([1.5], two)]).predictions, "redshift"
+    )
     x = np.array([[0.3, 1.0, 1.9]])
     halves = (mixture.cdf(one, x) + mixture.cdf(two, x)) / 2
     np.testing.assert_allclose(mixture.cdf(pooled, x), halves, atol=1e-6)  # float32

@@ -25,9 +25,13 @@ def opens(model):
 
     def run(data, *settings, as_trained=False, split=None, workdir=None, card=model):
         opened = inputs.open_data(
-            None if data is None else str(data), settings, split=split, as_trained=as_trained,
-            workdir=workdir, model=card,
-        )  # fmt: skip
+            None if data is None else str(data),
+            settings,
+            split=split,
+            as_trained=as_trained,
+            workdir=workdir,
+            model=card,
+        )
         inputs.compare(card, opened)
         return opened
 
@@ -242,7 +246,16 @@ def test_a_run_s_bundle_follows_its_checkpoint(run, tmp_path):
 def test_a_bundle_without_a_reference_goes_without_its_flag(run, stamps, tmp_path):
     old = shutil.copytree(run / "bundle", tmp_path / "old")
     (old / "reference.safetensors").unlink()
-    embed.main(["--model", str(old), "--data", stamps, "--as-trained", "--out",
-                str(tmp_path / "t.parquet")])  # fmt: skip
+    embed.main(
+        [
+            "--model",
+            str(old),
+            "--data",
+            stamps,
+            "--as-trained",
+            "--out",
+            str(tmp_path / "t.parquet"),
+        ]
+    )
     names = Table.read(tmp_path / "t.parquet").colnames
     assert "flag_edge" in names and "flag_out_of_distribution" not in names

@@ -25,11 +25,12 @@ def test_vectors_over_bands_and_classes_are_columns_with_units():
 
 def test_a_density_gives_percentiles():
     heads = {
-        "redshift": np.array([0.5, np.nan]), "redshift_sigma": np.array([0.1, np.nan]),
+        "redshift": np.array([0.5, np.nan]),
+        "redshift_sigma": np.array([0.1, np.nan]),
         "redshift_weights": np.array([[1.0, 0.0], [np.nan] * 2], np.float32),
         "redshift_means": np.array([[0.5, 0.7], [np.nan] * 2], np.float32),
         "redshift_sigmas": np.array([[0.1, 0.1], [np.nan] * 2], np.float32),
-    }  # fmt: skip
+    }
     found = {f.name: f.values for f in fields.of_predictions(heads, INFO)}
     # One sigma of a Gaussian leaves 15.87% below.
     np.testing.assert_allclose(found["predicted_redshift_p16"][0], 0.4, atol=1e-3)

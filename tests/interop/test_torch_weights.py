@@ -128,8 +128,16 @@ def test_another_number_of_bands_needs_a_choice(resnet18):
     np.testing.assert_array_equal(load18(four, bands=4).stem.conv.kernel[:, :, 3], old[:, :, 0])
 
 
-TINY = {"bands": 5, "depths": (1, 1), "block": "basic", "stem": "cifar", "width": 4,
-        "zero_init_residual": False, "dtype": "float32", "remat": False}  # fmt: skip
+TINY = {
+    "bands": 5,
+    "depths": (1, 1),
+    "block": "basic",
+    "stem": "cifar",
+    "width": 4,
+    "zero_init_residual": False,
+    "dtype": "float32",
+    "remat": False,
+}
 
 
 def test_save_writes_a_module_of_any_size(tmp_path):
@@ -148,10 +156,24 @@ def test_save_writes_a_module_of_any_size(tmp_path):
 
 def test_sine_cosine_positions_are_written_for_timm():
     vit = ViT(
-        image_size=8, patch_size=4, bands=1, width=8, depth=1, heads=2, mlp_ratio=2.0,
-        positions="sincos", class_token=False, pool="mean", activation="gelu", dropout=0.0,
-        drop_path=0.0, num_classes=None, dtype="float32", remat=False, rngs=nnx.Rngs(0),
-    )  # fmt: skip
+        image_size=8,
+        patch_size=4,
+        bands=1,
+        width=8,
+        depth=1,
+        heads=2,
+        mlp_ratio=2.0,
+        positions="sincos",
+        class_token=False,
+        pool="mean",
+        activation="gelu",
+        dropout=0.0,
+        drop_path=0.0,
+        num_classes=None,
+        dtype="float32",
+        remat=False,
+        rngs=nnx.Rngs(0),
+    )
     weights = torch_weights.state_dict(vit, arch="timm/vit_tiny_patch16_224")
     np.testing.assert_array_equal(weights["pos_embed"], vit.position_table())
 
@@ -191,11 +213,16 @@ def dense(x, weights, name):
 def test_simsiam_checkpoint_with_its_frozen_bias(resnet18):
     fc, p = "encoder.fc", "predictor"
     heads = {
-        **linear(f"{fc}.0", 512, 512, bias=False), **norm(f"{fc}.1", 512),
-        **linear(f"{fc}.3", 512, 512, bias=False), **norm(f"{fc}.4", 512),
-        **linear(f"{fc}.6", 32, 512), **norm(f"{fc}.7", 32, affine=False),
-        **linear(f"{p}.0", 16, 32, bias=False), **norm(f"{p}.1", 16), **linear(f"{p}.3", 32, 16),
-    }  # fmt: skip
+        **linear(f"{fc}.0", 512, 512, bias=False),
+        **norm(f"{fc}.1", 512),
+        **linear(f"{fc}.3", 512, 512, bias=False),
+        **norm(f"{fc}.4", 512),
+        **linear(f"{fc}.6", 32, 512),
+        **norm(f"{fc}.7", 32, affine=False),
+        **linear(f"{p}.0", 16, 32, bias=False),
+        **norm(f"{p}.1", 16),
+        **linear(f"{p}.3", 32, 16),
+    }
     weights = {f"module.{k}": v for k, v in backbone_weights(resnet18, "encoder.").items()}
     module = torch_weights.load(
         {**weights, **{f"module.{k}": v for k, v in heads.items()}}, arch="simsiam/resnet18"
@@ -229,10 +256,13 @@ def test_self_classifier_checkpoint(monkeypatch, resnet18):
     monkeypatch.setitem(architectures.ARCHITECTURES, "self_classifier/resnet50", small)
     fc = "backbone.fc"
     heads = {
-        **linear(f"{fc}.0", 24, 512), **norm(f"{fc}.1", 24),
-        **linear(f"{fc}.3", 24, 24), **norm(f"{fc}.4", 24), **linear(f"{fc}.6", 8, 24),
+        **linear(f"{fc}.0", 24, 512),
+        **norm(f"{fc}.1", 24),
+        **linear(f"{fc}.3", 24, 24),
+        **norm(f"{fc}.4", 24),
+        **linear(f"{fc}.6", 8, 24),
         **{f"cls_{i}": reference_array(f"cls_{i}", (5, 8)) for i in range(12)},
-    }  # fmt: skip
+    }
     weights = {**backbone_weights(resnet18, "backbone."), **heads}
     wrapped = {f"module.{k}": v for k, v in weights.items()}
     module = torch_weights.load(wrapped, arch="self_classifier/resnet50")

@@ -56,8 +56,9 @@ def images():
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:28, :28] - 13.5
     blob = np.exp(-np.hypot(x, y) / 4)[..., None]
-    return jnp.asarray(blob * rng.uniform(1, 9, (4, 1, 1, 2)) + rng.normal(0, 0.1, (4, 28, 28, 2)),
-                       jnp.float32)  # fmt: skip
+    return jnp.asarray(
+        blob * rng.uniform(1, 9, (4, 1, 1, 2)) + rng.normal(0, 0.1, (4, 28, 28, 2)), jnp.float32
+    )
 
 
 @pytest.fixture(scope="module")

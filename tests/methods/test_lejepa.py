@@ -14,9 +14,15 @@ from astrojax.nn.layers import NonTrainable
 
 INFO = DataInfo(bands=("g", "r", "i"), image_size=32, noise=(0.1, 0.1, 0.1))
 STILL = {
-    "name": "galaxy", "crop": 24, "rotate": False, "flip": False, "zoom": (1.0, 1.0),
-    "shift": 0.0, "noise": 0.0, "blur": None,
-}  # fmt: skip
+    "name": "galaxy",
+    "crop": 24,
+    "rotate": False,
+    "flip": False,
+    "zoom": (1.0, 1.0),
+    "shift": 0.0,
+    "noise": 0.0,
+    "blur": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +84,11 @@ def test_natural_views_of_8_bit_images(build, experiment):
     view = dict(experiment("lejepa", "natural")["method"]["global_view"])
     view |= {"crop": 24, "blur_probability": 0.0}
     model = build(
-        global_view=view, local_view=None, local_views=0,
+        global_view=view,
+        local_view=None,
+        local_views=0,
         stretch={"name": "linear", "scale": (1.0, 1.0, 1.0)},
-    )  # fmt: skip
+    )
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
     loss, _ = logs_of(model, jnp.asarray(pixels))
     assert np.isfinite(float(loss))

@@ -22,33 +22,69 @@ from astrojax.training.run import Run
 
 INFO = DataInfo(bands=("red", "green", "blue"), image_size=16, catalogue_bands=("u", "g", "r", "z"))
 VGG = {
-    "name": "vgg", "depths": (1, 1), "widths": (4, 6), "batch_norm": False, "grid": 1,
-    "hidden": (), "dropout": 0.0, "dtype": "float32", "remat": False,
-}  # fmt: skip
+    "name": "vgg",
+    "depths": (1, 1),
+    "widths": (4, 6),
+    "batch_norm": False,
+    "grid": 1,
+    "hidden": (),
+    "dropout": 0.0,
+    "dtype": "float32",
+    "remat": False,
+}
 VIEW = {
-    "name": "galaxy", "crop": 16, "rotate": False, "flip": False, "zoom": (1.0, 1.0),
-    "shift": 0.0, "noise": 0.0, "blur": None,
-}  # fmt: skip
+    "name": "galaxy",
+    "crop": 16,
+    "rotate": False,
+    "flip": False,
+    "zoom": (1.0, 1.0),
+    "shift": 0.0,
+    "noise": 0.0,
+    "blur": None,
+}
 STRETCH = {"name": "linear", "scale": (1.0, 1.0, 1.0)}
 
 
 def magnitudes(info=INFO, **changes):
     section = {
-        "name": "magnitudes", "backbone": VGG, "hidden": 8, "negative_slope": 0.0,
-        "max_norm": 2.0, "dropout": 0.0, "outputs": 4, "divisor": 30.0, "start": 18.0,
-        "view": VIEW, "stretch": STRETCH, **changes,
-    }  # fmt: skip
+        "name": "magnitudes",
+        "backbone": VGG,
+        "hidden": 8,
+        "negative_slope": 0.0,
+        "max_norm": 2.0,
+        "dropout": 0.0,
+        "outputs": 4,
+        "divisor": 30.0,
+        "start": 18.0,
+        "view": VIEW,
+        "stretch": STRETCH,
+        **changes,
+    }
     return build(section, info=info, rngs=nnx.Rngs(0))
 
 
 def supervised(info=INFO, **changes):
     section = {
-        "name": "supervised", "backbone": VGG, "backbone_outputs": None, "neck": (),
-        "head": (8,), "target": "label", "outputs": 3, "error": "cross_entropy",
-        "huber_delta": 1.0, "target_offset": (0.0,), "target_scale": (1.0,),
-        "class_weights": None, "dropout": 0.5, "max_norm": 0.5, "train_backbone": True,
-        "test_time_augmentation": 1, "view": VIEW, "stretch": STRETCH, **changes,
-    }  # fmt: skip
+        "name": "supervised",
+        "backbone": VGG,
+        "backbone_outputs": None,
+        "neck": (),
+        "head": (8,),
+        "target": "label",
+        "outputs": 3,
+        "error": "cross_entropy",
+        "huber_delta": 1.0,
+        "target_offset": (0.0,),
+        "target_scale": (1.0,),
+        "class_weights": None,
+        "dropout": 0.5,
+        "max_norm": 0.5,
+        "train_backbone": True,
+        "test_time_augmentation": 1,
+        "view": VIEW,
+        "stretch": STRETCH,
+        **changes,
+    }
     return build(section, info=info, rngs=nnx.Rngs(1))
 
 
@@ -168,8 +204,9 @@ def test_composite_is_the_picture_of_the_means_of_bands():
     made = Composite(source=flux, channels=channels, stretch=10.0, q=8.0, minimum=0.0)
     expected = lupton(
         jnp.stack([image[1, ..., 2:].mean(-1), image[1, ..., 1], image[1, ..., 0]], -1),
-        stretch=10.0, q=8.0,
-    )  # fmt: skip
+        stretch=10.0,
+        q=8.0,
+    )
     difference = made[1]["image"].astype(int) - np.asarray(expected).astype(int)
     assert np.abs(difference).max() <= 1  # the mean as a matrix product rounds otherwise
     assert made.info.bands == ("red", "green", "blue")
@@ -194,8 +231,9 @@ def test_labelled_objects_leave_the_pool_by_id_and_by_position(images):
 
 def test_few_labels_are_nested_and_cover_every_class(images):
     label = np.repeat([0, 1, 2], [2, 97, 1])
-    data = ArraySource({"image": np.zeros((100, 2, 2, 3)), "id": np.arange(100), "label": label},
-                       INFO)  # fmt: skip
+    data = ArraySource(
+        {"image": np.zeros((100, 2, 2, 3)), "id": np.arange(100), "label": label}, INFO
+    )
     before = set()
     for count in (3, 10, 50):
         few = thin_labels(data, column="label", count=count, drop_unlabelled=True, seed=1)
@@ -225,19 +263,29 @@ def test_published_weights_fill_the_backbone(tmp_path, images):
     state["classifier.6.bias"] = np.zeros(1000, np.float32)
     save_file(state, tmp_path / "v.safetensors")
     section = {
-        "name": "torch", "path": str(tmp_path / "v.safetensors"), "arch": "torchvision/vgg11",
-        "part": "backbone", "stem": None,
-    }  # fmt: skip
+        "name": "torch",
+        "path": str(tmp_path / "v.safetensors"),
+        "arch": "torchvision/vgg11",
+        "part": "backbone",
+        "stem": None,
+    }
     initialise.bind_section(section)(method=method)
     first = method.backbone.stages[0].convs[0].kernel[...]
     np.testing.assert_array_equal(first, state["features.0.weight"].transpose(2, 3, 1, 0))
-    grey = supervised(dataclasses.replace(info, bands=("V",)), backbone=vgg11, view=view,
-                      stretch={"name": "linear", "scale": (1.0,)})  # fmt: skip
+    grey = supervised(
+        dataclasses.replace(info, bands=("V",)),
+        backbone=vgg11,
+        view=view,
+        stretch={"name": "linear", "scale": (1.0,)},
+    )
     initialise.bind_section({**section, "stem": "mean"})(method=grey)
     x = jnp.resize(images, (2, 32, 32, 1))
     np.testing.assert_allclose(
-        grey.embed(x), method.embed(jnp.repeat(x, 3, -1)), rtol=1e-3, atol=1e-4  # float32 sums
-    )  # fmt: skip
+        grey.embed(x),
+        method.embed(jnp.repeat(x, 3, -1)),
+        rtol=1e-3,
+        atol=1e-4,  # float32 sums
+    )
     with pytest.raises(UserError, match="other layers than 'backbone'"):
         initialise.bind_section(section)(method=supervised())
     with pytest.raises(UserError, match="'init.name' is 'keras'; choose from run, torch"):
@@ -280,10 +328,13 @@ def test_a_mixture_head_learns_the_scatter_of_a_number(images):
     assert found["redshift_weights"].shape == (6, 2) and found["redshift"].shape == (6,)
     cost = method.validation_loss(batch)
     scaled = -jnp.log(
-        (found["redshift_weights"] * jax.scipy.stats.norm.pdf(
-            target[:, None], found["redshift_means"], found["redshift_sigmas"]
-        )).sum(-1)
-    )  # fmt: skip
+        (
+            found["redshift_weights"]
+            * jax.scipy.stats.norm.pdf(
+                target[:, None], found["redshift_means"], found["redshift_sigmas"]
+            )
+        ).sum(-1)
+    )
     # In units of the scaled target, whose density is twice (the scale) as high.
     np.testing.assert_allclose(cost[:5], scaled[:5] - np.log(2.0), rtol=1e-4)  # float32
     assert cost[5] == 0

@@ -12,17 +12,55 @@ from astrojax.interop.architectures import find
 from astrojax.nn import backbones
 
 TINY = {
-    "resnet": {"name": "resnet", "depths": (1, 1), "block": "bottleneck", "stem": "imagenet",
-               "width": 4, "zero_init_residual": False, "dtype": "float32", "remat": False},
-    "convnext": {"name": "convnext", "depths": (1, 1), "widths": (8, 12), "stem_size": 4,
-                 "stem_stride": 4, "drop_path": 0.5, "layer_scale": 1.0, "dtype": "float32",
-                 "remat": False},
-    "vgg": {"name": "vgg", "depths": (1, 2), "widths": (4, 8), "batch_norm": True, "grid": 2,
-            "hidden": (16,), "dropout": 0.5, "dtype": "float32", "remat": False},
-    "vit": {"name": "vit", "patch_size": 2, "width": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0,
-            "positions": "learned", "class_token": True, "pool": "class", "activation": "gelu",
-            "dropout": 0.0, "drop_path": 0.5, "dtype": "float32", "remat": False},
-}  # fmt: skip
+    "resnet": {
+        "name": "resnet",
+        "depths": (1, 1),
+        "block": "bottleneck",
+        "stem": "imagenet",
+        "width": 4,
+        "zero_init_residual": False,
+        "dtype": "float32",
+        "remat": False,
+    },
+    "convnext": {
+        "name": "convnext",
+        "depths": (1, 1),
+        "widths": (8, 12),
+        "stem_size": 4,
+        "stem_stride": 4,
+        "drop_path": 0.5,
+        "layer_scale": 1.0,
+        "dtype": "float32",
+        "remat": False,
+    },
+    "vgg": {
+        "name": "vgg",
+        "depths": (1, 2),
+        "widths": (4, 8),
+        "batch_norm": True,
+        "grid": 2,
+        "hidden": (16,),
+        "dropout": 0.5,
+        "dtype": "float32",
+        "remat": False,
+    },
+    "vit": {
+        "name": "vit",
+        "patch_size": 2,
+        "width": 12,
+        "depth": 2,
+        "heads": 3,
+        "mlp_ratio": 2.0,
+        "positions": "learned",
+        "class_token": True,
+        "pool": "class",
+        "activation": "gelu",
+        "dropout": 0.0,
+        "drop_path": 0.5,
+        "dtype": "float32",
+        "remat": False,
+    },
+}
 PATCHES = {32: 8, 64: 16, 110: 22, 224: 32}
 STOCHASTIC = ("convnext", "vgg", "vit")
 TRACKING = ("resnet", "vgg")

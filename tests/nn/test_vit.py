@@ -15,10 +15,21 @@ GRID = 4
 
 def make(*, class_token=False, pool="mean", positions="sincos", **changes):
     settings = {
-        "image_size": 16, "patch_size": 4, "bands": 2, "width": 16, "depth": 2, "heads": 2,
-        "mlp_ratio": 2.0, "activation": "relu", "dropout": 0.0, "drop_path": 0.0,
-        "num_classes": None, "dtype": "float32", "remat": False, **changes,
-    }  # fmt: skip
+        "image_size": 16,
+        "patch_size": 4,
+        "bands": 2,
+        "width": 16,
+        "depth": 2,
+        "heads": 2,
+        "mlp_ratio": 2.0,
+        "activation": "relu",
+        "dropout": 0.0,
+        "drop_path": 0.0,
+        "num_classes": None,
+        "dtype": "float32",
+        "remat": False,
+        **changes,
+    }
     return ViT(
         class_token=class_token, pool=pool, positions=positions, rngs=nnx.Rngs(0), **settings
     )

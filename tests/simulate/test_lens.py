@@ -47,8 +47,9 @@ def population_of(count, seed=0):
 
 def with_corners(lenses):
     """The drawn lenses, and the corners where ellipticity and slope are largest."""
-    ends = np.array([[0.9, 1.7], *[[-0.3, 0.3]] * 2, *[[0.1, -0.1]] * 2, [2.4, 1.6],
-                     *[[-0.1, 0.1]] * 2])  # fmt: skip
+    ends = np.array(
+        [[0.9, 1.7], *[[-0.3, 0.3]] * 2, *[[0.1, -0.1]] * 2, [2.4, 1.6], *[[-0.1, 0.1]] * 2]
+    )
     return Lens(
         *(np.r_[np.asarray(v), e].astype(np.float32) for v, e in zip(lenses, ends, strict=True))
     )
@@ -207,9 +208,14 @@ def test_members_of_a_pair_share_the_lens_and_nothing_else():
         if isinstance(limits, tuple) and name not in Lens._fields
     }
     frozen = dataclasses.replace(
-        LENSIAM, **fixed, light_scatter=0.0, source_offset=0.0, source_ellipticity=0.0,
-        core_fraction=0.0, double_fraction=0.0,
-    )  # fmt: skip
+        LENSIAM,
+        **fixed,
+        light_scatter=0.0,
+        source_offset=0.0,
+        source_ellipticity=0.0,
+        core_fraction=0.0,
+        double_fraction=0.0,
+    )
     still = dataclasses.replace(SMALL, psf_count=1, noise=(1e-9, 1e-9))
     views = pair(simulator.simulator(frozen, still), jax.random.key(1), lens)
     np.testing.assert_allclose(views[0], views[1], atol=1e-6)
@@ -264,9 +270,19 @@ def test_a_stamp_is_lensed_as_the_galaxy_it_shows():
     assert float(stamps.sum()) == pytest.approx(1, rel=1e-5)
     zero = jnp.zeros(())
     f = 0.4 / 1.6
-    light = Light(flux=jnp.ones(()), x=zero + 0.1, y=zero, e1=zero + f, e2=zero,
-                  half_light=zero + 0.2, n=zero + 0.5, core=zero, cusp=zero,
-                  stamp=jnp.full((), -1), angle=zero)  # fmt: skip
+    light = Light(
+        flux=jnp.ones(()),
+        x=zero + 0.1,
+        y=zero,
+        e1=zero + f,
+        e2=zero,
+        half_light=zero + 0.2,
+        n=zero + 0.5,
+        core=zero,
+        cusp=zero,
+        stamp=jnp.full((), -1),
+        angle=zero,
+    )
     x, y = jnp.meshgrid(jnp.linspace(-0.6, 0.6, 41), jnp.linspace(-0.6, 0.6, 41))
     drawn = simulator._shine(light, x, y, stamps, 0.05)
     shown = simulator._shine(light._replace(stamp=jnp.zeros((), int)), x, y, stamps, 0.05)

@@ -28,8 +28,12 @@ def program(name, workdir, *more):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return subprocess.Popen(
         [sys.executable, "-m", "astrojax", name, f"--workdir={workdir}", *more],
-        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def finish(process, status=0):
@@ -181,3 +185,23 @@ def test_a_missing_column_is_named(experiment):
     del sources["train"].columns["redshift"]
     with pytest.raises(UserError, match="needs redshift, which the data lack"):
         Run(toy_config(experiment), sources)
+
+
+def test_data_that_changed_since_the_run_began_are_noticed(experiment, tmp_path):
+    config = toy_config(experiment)
+    loop.train(config, tmp_path / "run", toy_sources())
+    (tmp_path / "run" / "finished.json").unlink()
+    told = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert set(told["splits"]) >= {"train"}
+    changed = toy_sources()
+    train = changed["train"]
+    changed["train"] = ArraySource({**train.columns, "id": np.arange(len(train)) + 7}, train.info)
+    with pytest.raises(UserError, match="the data of .* have changed .*the ids of the train"):
+        loop.train(config, tmp_path / "run", changed)
+    (tmp_path / "run" / "data.json").unlink()
+    assert loop.train(config, tmp_path / "run", changed)
+
+
+def test_a_run_that_saved_nothing_does_not_hold_its_folder(experiment, tmp_path):
+    checkpoint.write_config(tmp_path / "run", toy_config(experiment, epochs=9.0))
+    assert loop.train(toy_config(experiment, epochs=1.0), tmp_path / "run", toy_sources())

@@ -15,9 +15,15 @@ FLAT = {"name": "constant", "peak_value": 0.5}
 
 def build(**changes):
     keys = {
-        "optimizer": SGD, "schedule": FLAT, "decay_bias_and_norm": False, "fixed_lr": (),
-        "frozen": (), "clip_norm": None, "accumulate": 1, "skip_nonfinite": 0,
-    } | changes  # fmt: skip
+        "optimizer": SGD,
+        "schedule": FLAT,
+        "decay_bias_and_norm": False,
+        "fixed_lr": (),
+        "frozen": (),
+        "clip_norm": None,
+        "accumulate": 1,
+        "skip_nonfinite": 0,
+    } | changes
     return optim.bind_section(keys)(params=PARAMS, steps_per_epoch=10, total_steps=100)
 
 
