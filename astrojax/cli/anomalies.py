@@ -14,14 +14,10 @@ many. Objects without an embedding are left out.
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from astrojax.cli import options
-
-_BANK = 20_000  # objects that the others are compared with
-_METHOD = "predicted_anomaly_score"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,14 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _anomalies(given: argparse.Namespace, command: str) -> None:
     from astrojax.errors import UserError
-    from astrojax.inference import contact_sheet, search
+    from astrojax.inference import contact_sheet, outliers, search
 
     out, png = contact_sheet.check_listing(given)
     rows = search.Rows(given.table)
-    if given.by == "method" and _METHOD not in rows.names:
-        raise UserError(f"{rows.path} has no {_METHOD}: this model gives no score of its own")
+    if given.by == "method" and outliers.METHOD not in rows.names:
+        raise UserError(
+            f"{rows.path} has no {outliers.METHOD}: this model gives no score of its own"
+        )
     opened = None if given.no_sheet else contact_sheet.images_of(rows.path, given.data)
-    score = scores(rows, k=given.k, clean=given.clean, seed=given.seed)
+    score = outliers.scores(rows, k=given.k, clean=given.clean, seed=given.seed)
     order = np.argsort(-score[given.by], kind="stable")
     order = order[np.isfinite(score[given.by][order])][: given.top]
     found = rows.take(order)
@@ -80,56 +78,3 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
             title=f"The strangest objects by {given.by.replace('_', ' ')}",
         )
         print(f"{png}: contact sheet of the first {len(captions)}")
-
-
-def scores(rows: Any, *, k: int, clean: bool, seed: int) -> dict[str, np.ndarray]:
-    """Returns the scores of all objects [n]; NaN for those that are left out.
-
-    Args:
-        rows: A `lookup.Rows`.
-        k: Neighbours of `knn_distance`.
-        clean: Whether objects with `flag_edge` are left out.
-        seed: Seed of the sample that objects are compared with.
-
-    Raises:
-        UserError: The table has too few objects.
-    """
-    from astrojax.errors import UserError
-    from astrojax.evaluate import anomaly
-
-    flagged = clean and "flag_edge" in rows.names
-    columns = ("embedding", "flag_edge") if flagged else ("embedding",)
-    allowed = np.concatenate(
-        [np.isfinite(block[0]).all(axis=1) & ~_edge(block) for block in rows.blocks(*columns)]
-    )
-    if allowed.sum() <= k:
-        raise UserError(f"{rows.path} has {allowed.sum()} objects to compare: too few for -k {k}")
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(allowed))
-    members = np.zeros(len(allowed), bool)
-    members[order[:_BANK]] = True
-    parts, start = [], 0
-    for (block,) in rows.blocks("embedding"):
-        parts.append(block[members[start : start + len(block)]])
-        start += len(block)
-    bank = np.concatenate(parts).astype(np.float32)
-    gaussian = anomaly.gaussian(bank)
-    score = {name: np.full(len(allowed), np.nan) for name in ("knn_distance", "mahalanobis")}
-    start = 0
-    for (block,) in rows.blocks("embedding"):
-        here = slice(start, start + len(block))
-        for own in (False, True):
-            chosen = np.flatnonzero(allowed[here] & (members[here] == own))
-            if len(chosen):
-                asked = block[chosen].astype(np.float32)
-                # The nearest neighbour of a member of the bank is itself, at distance 0.
-                distance = anomaly.knn_distance(bank, asked, k=k + own) * (k + own) / k
-                score["knn_distance"][start + chosen] = distance
-                score["mahalanobis"][start + chosen] = gaussian(asked)
-        start += len(block)
-    if _METHOD in rows.names:
-        score["method"] = np.where(allowed, rows.column(_METHOD).astype(float), np.nan)
-    return score
-
-
-def _edge(block: tuple[np.ndarray, ...]) -> np.ndarray:
-    return block[1].astype(bool) if len(block) > 1 else np.zeros(len(block[0]), bool)

@@ -12,14 +12,11 @@ out.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from astrojax.cli import options
 
@@ -74,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _explore(given: argparse.Namespace, command: str) -> None:
+    from astrojax import files
     from astrojax.errors import UserError
     from astrojax.evaluate import explorer
     from astrojax.evaluate.projection import project
@@ -82,7 +80,7 @@ def _explore(given: argparse.Namespace, command: str) -> None:
     out = writers.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
     table = search.Rows(given.table)
     opened = None if given.no_sheet else contact_sheet.images_of(table.path, given.data)
-    rows, embedding = choose(table, limit=given.limit, seed=given.seed)
+    rows, embedding = search.choose(table, limit=given.limit, seed=given.seed)
     if len(rows) < 3:
         raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")
     points, axes_name = project(
@@ -108,29 +106,5 @@ def _explore(given: argparse.Namespace, command: str) -> None:
         axes_name=axes_name,
         title=table.path.stem,
     )
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, out)
+    files.write_text(out, page)
     print(f"{out}: {len(rows)} objects in the plane of {axes_name}")
-
-
-def choose(
-    table: Any, *, limit: int, seed: int
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
-    """At most `limit` rows that have an embedding, a random choice in their order, and those.
-
-    Args:
-        table: An `inference.lookup.Rows`.
-        limit: Most rows.
-        seed: Of the choice.
-    """
-    from astrojax.evaluate import projection
-
-    known = np.concatenate([np.isfinite(e).all(axis=1) for (e,) in table.blocks("embedding")])
-    there = np.flatnonzero(known)
-    rows = there[projection.choose(len(there), limit=limit, seed=seed)]
-    parts, start = [], 0
-    for (block,) in table.blocks("embedding"):
-        parts.append(block[rows[(rows >= start) & (rows < start + len(block))] - start])
-        start += len(block)
-    return rows, np.concatenate(parts).astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.errors import UserError
-from astrojax.evaluate import knn
+from astrojax.evaluate import knn, projection
 from astrojax.inference.table import from_arrow
 
 _BLOCK = 16384
@@ -161,3 +161,25 @@ def _native(values: Any) -> np.ndarray:
     if values.dtype.kind in "SU":
         return values.astype(str)
     return values.astype(values.dtype.newbyteorder("="))
+
+
+def choose(
+    table: Rows, *, limit: int, seed: int
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+    """Returns at most `limit` rows, a random choice in their order, and their embeddings.
+
+    Rows without an embedding are left out.
+
+    Args:
+        table: The table.
+        limit: Most rows.
+        seed: Of the choice.
+    """
+    known = np.concatenate([np.isfinite(e).all(axis=1) for (e,) in table.blocks("embedding")])
+    there = np.flatnonzero(known)
+    rows = there[projection.choose(len(there), limit=limit, seed=seed)]
+    parts, start = [], 0
+    for (block,) in table.blocks("embedding"):
+        parts.append(block[rows[(rows >= start) & (rows < start + len(block))] - start])
+        start += len(block)
+    return rows, np.concatenate(parts).astype(np.float64)

@@ -31,6 +31,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from astrojax import losses
 from astrojax.augment import views
 from astrojax.data.info import DataInfo
+from astrojax.data.units import MICROJANSKY
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers, mixture
 from astrojax.nn.encoder import Encoder
@@ -182,5 +183,5 @@ class PITA(Method):
         colors = magnitude[:, :-1] - magnitude[:, 1:]
         if self.color_units == "magnitudes":
             return jnp.concatenate([colors, magnitude[:, -1:]], axis=1)
-        log_flux = 0.4 * (23.9 - magnitude[:, 1:2])  # log10 of microjansky
+        log_flux = 0.4 * (MICROJANSKY - magnitude[:, 1:2])  # log10 of microjansky
         return jnp.concatenate([0.4 * colors, log_flux], axis=1)
