@@ -75,7 +75,7 @@ def test_there_is_no_teacher(build):
 
 def test_the_embedding_is_of_the_backbone(build, images):
     model = build()
-    crop = model.scale(images[:, 4:28, 4:28])
+    crop = model.stretch(images[:, 4:28, 4:28])
     assert model.embed(images).shape == (16, model.backbone.width)
     np.testing.assert_array_equal(model.embed(images), model.backbone(crop))
 
