@@ -19,8 +19,8 @@ _SAMPLE = 8  # images of each split whose pixels are hashed
 def of(sources: Mapping[str, Source]) -> dict[str, Any]:
     """Returns the fingerprint of sources, as plain JSON.
 
-    For every split: the number of examples, a hash of the ids in their order, and a hash of the
-    pixels of a few examples. `split_hash` names the division into splits, whatever the order.
+    For every split: the number of examples, a hash of the ids in their order, a hash of the pixels
+    of a few examples, and what was left out of the files, by reason. `split_hash` names the division into splits, whatever the order.
     """
     splits = {name: _of_split(source) for name, source in sources.items()}
     named = all(has_column(source, "id") for source in sources.values())
@@ -41,6 +41,7 @@ def _of_split(source: Source) -> dict[str, Any]:
         "examples": size,
         "ids": hashlib.sha256(data).hexdigest()[:16],
         "pixels": pixels.hexdigest()[:16],
+        "left_out": dict(source.info.left_out),
     }
 
 

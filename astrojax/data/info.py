@@ -28,6 +28,8 @@ class DataInfo:
         classes: Names of the integer labels, or None.
         catalogue_bands: Bands of flux and magnitude columns where they are not those of the image,
             as for a color composite; None where they are.
+        left_out: (reason, count) of what the files hold and the data do not, such as rows of a
+            catalogue without a cutout.
     """
 
     bands: tuple[str, ...]
@@ -39,6 +41,7 @@ class DataInfo:
     extinction: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
     catalogue_bands: tuple[str, ...] | None = None
+    left_out: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns a plain dict that `from_json` turns back into an equal object."""
@@ -51,7 +54,13 @@ class DataInfo:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
         }
+        values["left_out"] = tuple((str(why), int(n)) for why, n in values.get("left_out", ()))
         return cls(**values)
+
+    def leaving_out(self, counts: Mapping[str, int]) -> "DataInfo":
+        """Returns the same with more left out: {reason: count}; counts of 0 are not kept."""
+        added = tuple((reason, int(count)) for reason, count in counts.items() if count)
+        return dataclasses.replace(self, left_out=self.left_out + added)
 
 
 def describe(

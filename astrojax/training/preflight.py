@@ -63,6 +63,8 @@ def _split(source: Source) -> dict[str, str]:
         "": f"{len(source)} examples of {size}, {images[0].dtype}, {info.unit}",
         "pixels": f"{bad} NaN or Inf in {len(images)} stamps read",
     }
+    if info.left_out:
+        lines["left out"] = "; ".join(f"{count} {reason}" for reason, count in info.left_out)
     example = source[0]
     if "id" in example:
         ids = np.asarray(source.column("id"))

@@ -44,6 +44,9 @@ def exclude(
         if shared.any():
             logging.info("%s: %d objects excluded", split, shared.sum())
             source = Subset(source, np.flatnonzero(~shared))
+            source.info = source.info.leaving_out(
+                {"objects that are also in the data of data.exclude": int(shared.sum())}
+            )
         kept[split] = source
     return kept
 
