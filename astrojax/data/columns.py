@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 
 from astrojax.data import validate
-from astrojax.data.keys import Classes, Others, PositionUnit
+from astrojax.data.keys import PositionUnit, Sentinels
+from astrojax.data.native import mark_missing, missing_values, to_ids, to_native, to_numbers
 from astrojax.errors import UserError
 
 STANDARD = (
@@ -30,56 +31,83 @@ STANDARD = (
     "use_redshift",
 )
 VECTORS = ("flux", "magnitude", "magnitude_error")
-DOUBLE = ("ra", "dec")
+NUMBERS = ("ra", "dec", "redshift", "redshift_weight", "ebv", "size", *VECTORS)
 
 
 def read(
-    get: Callable[[str], np.ndarray],
+    get: Callable[[str], Any],
     available: Iterable[str],
     names: Mapping[str, Any],
     *,
     where: str,
+    get_id: Callable[[str], Any] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Reads columns into standard names.
+    """Reads columns into standard names, as `astrojax.data.native` has them.
 
     Args:
-        get: Returns one column of the file.
+        get: Returns one column of the file, in whatever form the file's library has it.
         available: What the file has.
         names: {standard name: name in the file}; a tuple of names is stacked into one column
             [n c]; None is skipped, as is "image". Other names than the standard ones pass through.
         where: What to call the file in messages.
+        get_id: Returns the column of ids, where a file without types has to be read as text.
 
     Raises:
-        UserError: A column is not there, or a name is nearly, but not, a standard one.
+        UserError: A column is not there or cannot be represented, or a name is nearly, but not, a
+            standard one.
     """
     available = list(available)
     columns = {}
     for standard, name in names.items():
-        near = difflib.get_close_matches(standard, STANDARD, n=1, cutoff=0.8)
-        if near and standard not in STANDARD:
-            raise UserError(f"config key 'data.columns.{standard}': did you mean {near[0]!r}?")
+        near = _meant(standard)
+        if near:
+            raise UserError(f"config key 'data.columns.{standard}': did you mean {near!r}?")
         if name is None or standard == "image":
             continue
         parts = (name,) if isinstance(name, str) else name
-        arrays = [np.asarray(get(validate.key(p, available, where))) for p in parts]
-        columns[standard] = arrays[0] if isinstance(name, str) else np.stack(arrays, -1)
+        one = get_id if get_id is not None and standard == "id" else get
+        arrays = [to_native(one(validate.key(p, available, where)), p, where) for p in parts]
+        columns[standard] = arrays[0] if isinstance(name, str) else _stacked(arrays, parts, where)
+        if standard == "id":
+            columns["id"] = to_ids(columns["id"], str(name), where)
     return columns
+
+
+def _meant(name: str) -> str | None:
+    """Returns the standard name that another is a misspelling of; short names are too near."""
+    if name in STANDARD:
+        return None
+    if name.removesuffix("s") in STANDARD:
+        return name.removesuffix("s")
+    near = difflib.get_close_matches(name, STANDARD, n=1, cutoff=0.8)
+    return near[0] if near and len(name) > 3 else None
+
+
+def _stacked(arrays: list[np.ndarray], parts: tuple[str, ...], where: str) -> np.ndarray:
+    shapes = {a.shape for a in arrays}
+    if len(shapes) > 1:
+        raise UserError(f"{where}: {', '.join(parts)} differ in shape, so they cannot be stacked")
+    stacked = np.ma.stack if any(np.ma.isMaskedArray(a) for a in arrays) else np.stack
+    return stacked(arrays, -1)
 
 
 def standardise(
     columns: Mapping[str, np.ndarray],
     *,
-    sentinels: Mapping[str, tuple[float, ...]],
+    sentinels: Sentinels,
     where: str,
     extinction: tuple[float, ...] | None = None,
     position_unit: PositionUnit = "degree",
 ) -> dict[str, np.ndarray]:
-    """Clean columns: floats in float32 (positions in float64), NaN for whatever is missing.
+    """Returns clean columns: quantities as floats, and whatever is missing marked as missing.
+
+    Columns keep their precision (float16 becomes float32, which holds the same numbers). Missing is
+    NaN of floats, and masked of integers and text (`astrojax.data.native`).
 
     Args:
         columns: Under their standard names. Color features, if given, become `flux`.
-        sentinels: {name: values that mean "missing"}, e.g. {"magnitude": (-99.0, 99.0)}. A
-            redshift of -1 always does.
+        sentinels: {name: values that mean "missing"}, e.g. {"magnitude": (-99.0, 99.0)}; a number
+            stands for itself alone. A redshift of -1 always does.
         where: What to call the file in messages.
         extinction: R_b, needed to undo the dereddening of `dered_color_features`.
         position_unit: "degree" or "hourangle" (right ascension only).
@@ -90,11 +118,9 @@ def standardise(
     for name in sentinels:
         validate.key(name, columns, "data.sentinels: the data")
     clean = {name: _typed(name, values) for name, values in columns.items()}
-    for name, values in clean.items():
-        missing = sentinels.get(name, ()) + ((-1.0,) if name == "redshift" else ())
-        if missing and values.dtype.kind == "f":
-            values[np.isin(values, np.asarray(missing, values.dtype))] = np.nan
-        if values.dtype == np.float32 and np.isinf(values).any():
+    for name in clean:
+        clean[name] = values = _sentinels(name, clean[name], sentinels.get(name, ()))
+        if values.dtype.kind == "f" and name not in ("ra", "dec") and np.isinf(values).any():
             stored = columns[name].dtype
             cause = "float16 overflow" if stored == np.float16 else "division by zero?"
             raise UserError(
@@ -135,65 +161,27 @@ def flux_from_colors(
     return (10**log).astype(np.float32)
 
 
-def encode_labels(
-    values: Shaped[np.ndarray, " n"],
-    *,
-    names: tuple[str, ...] | None,
-    classes: Classes | None,
-    others: Others,
-    where: str,
-) -> tuple[Int[np.ndarray, " n"], tuple[str, ...], Int[np.ndarray, " m"]]:
-    """Returns integer labels of the classes asked for.
-
-    Args:
-        values: Class indices into `names`, or class names or codes if that is None.
-        names: The file's own class names, or None.
-        classes: The classes wanted, in order: each a value, or (new name, (values to merge));
-            None: the file's own.
-        others: What of objects in other classes: "error", "drop" or "unlabelled" (label -1).
-        where: What to call the file in messages.
-
-    Returns:
-        Labels [n], class names, and the positions to keep [m].
-
-    Raises:
-        UserError: A class that is not in the file, or an object of no class with "error".
-    """
-    if names is not None:
-        values = values.astype(np.int64)
-        validate.class_labels(values, names, where)
-        values = np.where(values < 0, "", np.array(names)[values])
-    there = [str(v) for v in (names if names is not None else np.unique(values))]
-    values = values.astype(str)
-    wanted = tuple(there) if classes is None else classes
-    groups = [(str(c), (c,)) if not isinstance(c, tuple) else (str(c[0]), c[1]) for c in wanted]
-    labels = np.full(len(values), -1, np.int64)
-    for index, (_, members) in enumerate(groups):
-        for member in members:
-            validate.key(str(member), there, f"{where}: the class list")
-            labels[values == str(member)] = index
-    outside = (labels < 0) & (values != "")
-    if outside.any() and others == "error":
-        left = ", ".join(np.unique(values[outside])[:5])
-        raise UserError(
-            f"{where}: {outside.sum()} objects are outside the class list ({left}); "
-            'set data.others to "drop" or "unlabelled"'
-        )
-    kept = np.flatnonzero(~outside) if others == "drop" else np.arange(len(values))
-    return labels, tuple(name for name, _ in groups), kept
+def _sentinels(name: str, values: np.ndarray, missing: Any) -> np.ndarray:
+    """Returns a column in which the values that mean missing are marked."""
+    words = missing if isinstance(missing, tuple) else (missing,)
+    words += (-1.0,) if name == "redshift" else ()
+    if not words:
+        return values
+    plain = np.ma.getdata(values)
+    if plain.dtype.kind == "U":
+        marked = np.isin(plain, [f"{w:g}" if isinstance(w, float) else w for w in words])
+    else:
+        numbers = [float(w) for w in words]
+        whole = [int(w) for w in numbers if w.is_integer()]
+        fits = plain.dtype.kind == "f"
+        marked = np.isin(plain, np.asarray(numbers, plain.dtype) if fits else whole)
+    return mark_missing(plain, marked | np.ma.getmaskarray(values)) if marked.any() else values
 
 
 def _typed(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "SO":
-        values = np.array([v.decode() if isinstance(v, bytes) else v for v in values])
-    if name in DOUBLE or name in ("redshift", "ebv", "size", *VECTORS) or values.dtype.kind == "f":
-        try:
-            values = values.astype(np.float64 if name in DOUBLE else np.float32)
-        except ValueError:
-            raise UserError(
-                f"column {name!r} holds text such as {values[0]!r}, not numbers"
-            ) from None
-    return values
+    if name in NUMBERS:
+        values = to_numbers(values, name)
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _check(columns: dict[str, np.ndarray], where: str, position_unit: str) -> None:
@@ -204,6 +192,9 @@ def _check(columns: dict[str, np.ndarray], where: str, position_unit: str) -> No
     if "magnitude" in columns:
         validate.magnitudes(columns["magnitude"], where)
     if "id" in columns:
+        lost = np.flatnonzero(missing_values(columns["id"]))
+        if len(lost):
+            raise UserError(f"{where}: {len(lost)} rows have no id, the first is row {lost[0]}")
         validate.unique_ids(columns["id"], where)
     if "ra" in columns and "dec" in columns:
         if position_unit == "hourangle":

@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, Any] = {
     "match": "id",
     "radius_arcsec": 1.0,
     "position_unit": None,
+    "hdu": None,
     "unmatched": "error",
     "unmatched_file": None,
     "select": {},
@@ -160,7 +161,7 @@ def catalogue(table: str, cutouts: dict[str, Any], inputs: Iterable[str]) -> dic
     from astrojax.data.tables import read_table
 
     path = os.path.abspath(os.path.expanduser(table))
-    names = read_table(validate.file(path)).colnames
+    names = read_table(validate.file(path)).names
     section = {k: v for k, v in _DEFAULTS.items() if k in parameters("catalogue")}
     columns = _standard(names) | {name: name for name in inputs if name in names}
     return {"name": "catalogue", "table": path, "cutouts": cutouts, "columns": columns, **section}

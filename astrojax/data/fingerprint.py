@@ -20,7 +20,8 @@ def of(sources: Mapping[str, Source]) -> dict[str, Any]:
     """Returns the fingerprint of sources, as plain JSON.
 
     For every split: the number of examples, a hash of the ids in their order, a hash of the pixels
-    of a few examples, and what was left out of the files, by reason. `split_hash` names the division into splits, whatever the order.
+    of a few examples, and what was left out of the files, by reason. `split_hash` names the
+    division into splits, whatever the order.
     """
     splits = {name: _of_split(source) for name, source in sources.items()}
     named = all(has_column(source, "id") for source in sources.values())

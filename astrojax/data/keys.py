@@ -15,7 +15,7 @@ Paths = str | dict[str, str | None]
 Columns = dict[str, str | tuple[str, ...] | None]
 # Each class a value, or (new name, (values to merge)).
 Classes = tuple[str | int | tuple[str, tuple[str | int, ...]], ...]
-# {standard name: values that mean missing}.
-Sentinels = dict[str, tuple[float, ...]]
+# {standard name: values that mean missing}, or one such value.
+Sentinels = dict[str, float | str | tuple[float | str, ...]]
 # {column: (lowest, highest)}.
 Select = dict[str, tuple[float, float]]

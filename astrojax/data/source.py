@@ -69,6 +69,16 @@ class Subset:
         return self.source.column(name)[self.positions]
 
 
+def of_classes(source: Source, kept: np.ndarray) -> Source:
+    """Returns the objects of the classes wanted, at the positions `kept`; counts the others."""
+    left = len(source) - len(kept)
+    if not left:
+        return source
+    subset = Subset(source, kept)
+    subset.info = source.info.leaving_out({"objects of other classes (data.others)": left})
+    return subset
+
+
 class WithColumns:
     """A source with columns added or replaced."""
 

@@ -1,68 +1,287 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of other people: FITS, Parquet, ECSV, CSV and ASCII, read by `astropy.table`."""
+"""Tables of other people: FITS, VOTable, Parquet, HDF5, NPZ, ECSV, CSV and ASCII.
 
-import re
+A table is opened as a whole, and a column is converted when it is asked for, so that columns that
+nobody wants cannot stop anything.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from astrojax.data import text_tables, validate
+from astrojax.data.native import missing_values, to_ids, to_native
 from astrojax.errors import UserError
 
+_COMPRESSED = (".gz", ".bz2", ".xz", ".z")
+_FORMATS = {
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
+    **dict.fromkeys((".vot", ".votable", ".xml"), "votable"),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf"), "hdf5"),
+    ".npz": "npz",
+}
+_SIGNATURES = {
+    b"PAR1": "parquet",
+    b"SIMPLE  =": "fits",
+    b"\x89HDF": "hdf5",
+    b"PK\x03\x04": "npz",
+    b"<?xml": "votable",
+    b"<VOTABLE": "votable",
+}
 
-def read_table(file: Path) -> Any:
-    """Returns an `astropy.table.Table` from a file, by its suffix and its first lines.
+
+class TableFile:
+    """A table in a file.
+
+    Args:
+        file: The file.
+        columns: {name: what returns the column, as the file's library has it}.
+        units: {name: unit}, of those that have one.
+        untyped: Whether the columns are text in which numbers are still to be seen.
+
+    Attributes:
+        names: Names of the columns.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        columns: Mapping[str, Callable[[], Any]],
+        size: int,
+        units: Mapping[str, str] | None = None,
+        untyped: bool = False,
+    ):
+        self.where, self.names = file.name, list(columns)
+        self._columns, self._size, self._units = columns, size, dict(units or {})
+        self._untyped = untyped
+
+    def __len__(self) -> int:
+        return self._size
+
+    def column(self, name: str) -> np.ndarray:
+        """Returns a column as `astrojax.data.native` has it.
+
+        Raises:
+            UserError: There is no such column, or it cannot be represented.
+        """
+        values = self._columns[validate.key(name, self.names, self.where)]()
+        return text_tables.typed(values) if self._untyped else to_native(values, name, self.where)
+
+    def ids(self, name: str) -> np.ndarray:
+        """Returns a column of ids: text, or integers where the file says that they are.
+
+        Raises:
+            UserError: There is no such column, or its values cannot be ids.
+        """
+        if self._untyped:
+            values = self._columns[validate.key(name, self.names, self.where)]()
+            return text_tables.as_text(values, missing=("",))
+        return to_ids(self.column(name), name, self.where)
+
+    def unit(self, name: str) -> str:
+        """Returns the unit of a column; "" if the file says none."""
+        return self._units.get(name, "")
+
+
+def read_table(file: Path, hdu: int | str | None = None) -> TableFile:
+    """Opens a table by its suffix, or by its first bytes.
+
+    Args:
+        file: The file.
+        hdu: Which table, where a file has several: index or EXTNAME in FITS, path in HDF5, index
+            or ID in a VOTable; None for the first.
 
     Raises:
-        UserError: The file cannot be read as a table.
+        UserError: The file cannot be read as a table, or has no such table or no rows.
     """
+    kind = _kind(file)
+    try:
+        found = _READERS[kind](file, hdu)
+    except UserError:
+        raise
+    except Exception as error:  # readers of several packages, each with its own exceptions
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} cannot be read as a table ({reason})") from None
+    if not found.names or not len(found):
+        raise UserError(f"{file} is a table without {'rows' if found.names else 'columns'}")
+    return found
+
+
+def hdf5_columns(group: Any, prefix: str = "") -> dict[str, Callable[[], np.ndarray]]:
+    """Returns {name: what reads it} of the data sets in an HDF5 file or group.
+
+    Data sets in groups are called `group/name`; fields of a data set of records, as PyTables
+    writes them, `data set/field`.
+    """
+    import h5py
+
+    found: dict[str, Callable[[], np.ndarray]] = {}
+    for name, node in group.items():
+        path = f"{prefix}{name}"
+        if isinstance(node, h5py.Group):
+            found |= hdf5_columns(node, f"{path}/")
+        elif isinstance(node, h5py.Dataset) and node.dtype.names:
+            for field in node.dtype.names:
+                found[f"{path}/{field}"] = lambda node=node, field=field: node.fields(field)[:]
+        elif isinstance(node, h5py.Dataset):
+            found[path] = lambda node=node: node[()]
+    return found
+
+
+def _kind(file: Path) -> str:
+    suffixes = [s.lower() for s in file.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    if not file.is_file():
+        raise UserError(f"{file} is a folder, not a table")
+    if not file.stat().st_size:
+        raise UserError(f"{file} is empty")
+    if suffixes and suffixes[-1] in _FORMATS:
+        return _FORMATS[suffixes[-1]]
+    with text_tables.opened(file) as raw:
+        head = raw.read(512).lstrip()
+    return next((k for mark, k in _SIGNATURES.items() if head.startswith(mark)), "text")
+
+
+def _astropy(file: Path, table: Any) -> TableFile:
+    columns = {name: lambda name=name: table[name] for name in table.colnames}
+    units = {n: str(table[n].unit) for n in table.colnames if getattr(table[n], "unit", None)}
+    return TableFile(file, columns, len(table), units)
+
+
+def _fits(file: Path, hdu: int | str | None) -> TableFile:
+    from astropy.io import fits
     from astropy.table import Table
 
-    suffix = file.suffixes[-2] if file.suffix == ".gz" and len(file.suffixes) > 1 else file.suffix
-    try:
-        if suffix.lower() in (".parquet", ".pq"):
-            import pyarrow.parquet as pq
-
-            columns = pq.read_table(file)
-            arrays = {n: columns[n].to_numpy() for n in columns.column_names}
-            return Table({n: a.astype(str) if a.dtype == object else a for n, a in arrays.items()})
-        if suffix.lower() in (".fits", ".fit"):
-            return Table.read(file, format="fits", unit_parse_strict="silent")
-        return Table.read(file, **_ascii_format(file))
-    except Exception as error:  # readers of several packages, each with its own exceptions
-        raise UserError(f"{file} cannot be read as a table ({error})") from None
+    with fits.open(file, memmap=False) as opened:
+        tables = {i: h.name for i, h in enumerate(opened) if isinstance(h, fits.BinTableHDU)}
+        tables |= {i: h.name for i, h in enumerate(opened) if isinstance(h, fits.TableHDU)}
+        if not tables:
+            raise UserError(f"{file} has no table, only images")
+        chosen = _chosen(file, hdu, tables)
+        # Nothing is masked but what TNULL says: NaN is NaN, and an empty text is one.
+        table = Table.read(
+            opened, format="fits", hdu=chosen, unit_parse_strict="silent", mask_invalid=False
+        )
+    return _astropy(file, table)
 
 
-def _ascii_format(file: Path) -> dict[str, Any]:
-    """How to read a text table: astropy's own guessing takes the first thing that parses."""
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        head = [line.strip() for _, line in zip(range(500), lines, strict=False) if line.strip()]
-    comments = [line for line in head if line.startswith("#")]
-    body = [line for line in head if not line.startswith("#")]
-    if comments and "%ECSV" in comments[0]:
-        return {"format": "ascii.ecsv"}
-    if comments and re.match(r"#\s*1\s+\S+", comments[0]):
-        return {"format": "ascii.sextractor"}
-    delimiter = "," if body and body[0].count(",") else None
-    split_line = (lambda t: t.split(",")) if delimiter else str.split
-    if comments and body and len(split_line(comments[-1].lstrip("# "))) == len(split_line(body[0])):
-        numbers = [re.fullmatch(r"[-+.\deE]+|nan|", w.strip(), re.I) for w in split_line(body[0])]
-        if any(numbers):
-            rest = {"delimiter": delimiter} if delimiter else {}
-            # The header is the last comment; earlier ones are prose.
-            return {"format": "ascii.commented_header", "header_start": -1, **rest}
-    if delimiter:
-        return {"format": "ascii.csv", "comment": "#"}
-    return {"format": "ascii.basic", "comment": "#"}
+def _chosen(file: Path, wanted: int | str | None, tables: Mapping[Any, str]) -> Any:
+    """Returns the key of the table wanted, by key or by name."""
+    listed = ", ".join(f"{k} {v}".strip() for k, v in tables.items())
+    if wanted is None:
+        first = next(iter(tables))
+        if len(tables) > 1:
+            logging.warning(
+                "%s has %d tables (%s): the first is read; data.hdu names another",
+                file,
+                len(tables),
+                listed,
+            )
+        return first
+    for key, name in tables.items():
+        if str(wanted).lower() in (str(key).lower(), name.lower()):
+            return key
+    raise UserError(f"{file} has no table {wanted!r} (data.hdu); it has: {listed}")
 
 
-def column_values(column: Any) -> np.ndarray:
-    """Returns a table column as an array; masked entries become NaN (text: empty)."""
-    values = getattr(column, "value", column)
-    mask = getattr(column, "mask", None)
-    if mask is None or not np.any(mask):
-        return np.asarray(values)
-    plain = np.asarray(np.ma.getdata(values))
-    if plain.dtype.kind in "iufb":
-        return np.where(mask, np.nan, plain.astype(float))
-    return np.where(mask, "", plain.astype(str))
+def _votable(file: Path, hdu: int | str | None) -> TableFile:
+    from astropy.io import votable
+
+    with text_tables.opened(file) as raw:
+        tables = list(votable.parse(raw, filename=str(file)).iter_tables())
+    names = {i: t.ID or t.name or "" for i, t in enumerate(tables)}
+    if not names:
+        raise UserError(f"{file} has no table")
+    return _astropy(file, tables[_chosen(file, hdu, names)].to_table(use_names_over_ids=True))
+
+
+def _parquet(file: Path, hdu: int | str | None) -> TableFile:
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(file)
+    schema = opened.schema_arrow
+    columns = {n: lambda n=n: opened.read(columns=[n]).column(0) for n in schema.names}
+    said = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in schema}
+    units = {name: unit for name, unit in said.items() if unit}
+    return TableFile(file, columns, opened.metadata.num_rows, units)
+
+
+def _hdf5(file: Path, hdu: int | str | None) -> TableFile:
+    import h5py
+
+    opened = h5py.File(file, "r")
+    records: dict[str, str] = {}
+
+    def visit(name: str, node: Any) -> None:
+        hidden = any(part.startswith(("_i_", "__")) for part in name.split("/"))
+        if isinstance(node, h5py.Dataset) and node.dtype.names and not hidden:
+            if not name.endswith(".__table_column_meta__"):
+                records[name] = ""
+
+    opened.visititems(visit)
+    if hdu is not None and str(hdu) in opened and isinstance(opened[str(hdu)], h5py.Group):
+        return _parallel(file, opened[str(hdu)])
+    if not records:
+        return _parallel(file, opened)
+    node = opened[_chosen(file, hdu, records)]
+    columns = {n: lambda n=n: node.fields(n)[:] for n in node.dtype.names}
+    return TableFile(file, columns, len(node))
+
+
+def _parallel(file: Path, group: Any) -> TableFile:
+    """Returns the data sets of one length in a group as a table."""
+    sizes = {name: node.shape[0] for name, node in group.items() if getattr(node, "shape", ())}
+    lengths = list(sizes.values())
+    size = max(set(lengths), key=lengths.count) if lengths else 0
+    columns = {n: lambda n=n: group[n][()] for n, length in sizes.items() if length == size}
+    return TableFile(file, columns, size)
+
+
+def _npz(file: Path, hdu: int | str | None) -> TableFile:
+    archive = np.load(file, allow_pickle=False)
+    return TableFile(
+        file,
+        {name: lambda name=name: archive[name] for name in archive.files},
+        len(archive[archive.files[0]]),
+    )
+
+
+def _text(file: Path, hdu: int | str | None) -> TableFile:
+    found = text_tables.read(file)
+    if not isinstance(found, text_tables.Text):
+        return _astropy(file, found)
+    columns = {name: lambda name=name: found.columns[name] for name in found.columns}
+    return TableFile(file, columns, found.size, found.units, untyped=True)
+
+
+_READERS: dict[str, Callable[[Path, int | str | None], TableFile]] = {
+    "fits": _fits,
+    "votable": _votable,
+    "parquet": _parquet,
+    "hdf5": _hdf5,
+    "npz": _npz,
+    "text": _text,
+}
+
+
+def selected(
+    table: TableFile, limits: Mapping[str, tuple[float, float]]
+) -> np.ndarray:
+    """Returns which rows have all values within (lowest, highest), [n]; missing ones are outside.
+
+    Raises:
+        UserError: There is no such column, or it holds text.
+    """
+    keep = np.ones(len(table), bool)
+    for name, (low, high) in limits.items():
+        values = table.column(name)
+        if values.dtype.kind not in "iufb" or values.ndim != 1:
+            raise UserError(f"{table.where}: data.select.{name} needs a column of numbers")
+        plain = np.ma.getdata(values)
+        keep &= (plain >= low) & (plain <= high) & ~missing_values(values)
+    return keep

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A catalogue joined to cutouts, by id or by position on the sky.
 
-The table is FITS, Parquet, ECSV, CSV or ASCII (a commented or a SExtractor header, as S-PLUS and
-many others write). The cutouts are any other source of this package. What does not match is
-counted and written to a file.
+The table is FITS, VOTable, Parquet, HDF5, ECSV, CSV or ASCII (a commented or a SExtractor header,
+as S-PLUS and many others write; `astrojax.data.text_tables`). The cutouts are any other source of
+this package. What does not match is counted and written to a file.
 """
 
 import csv
+import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +16,15 @@ from typing import Any, Literal
 import numpy as np
 
 from astrojax.data import validate
-from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.classes import encode_labels
+from astrojax.data.columns import read, standardise
 from astrojax.data.images import StoredSource
-from astrojax.data.info import DataInfo
 from astrojax.data.keys import Classes, Columns, Others, PositionUnit, Select, Sentinels
+from astrojax.data.native import missing_values
 from astrojax.data.sky import nearest
 from astrojax.data.source import Source, Subset
 from astrojax.data.split import apply
-from astrojax.data.tables import column_values, read_table
+from astrojax.data.tables import TableFile, read_table, selected
 from astrojax.errors import UserError
 from astrojax.files import atomic_write
 
@@ -34,6 +36,7 @@ def load(
     table: str,
     cutouts: Source,
     columns: Columns,
+    hdu: int | str | None = None,
     match: Literal["id", "sky"] = "id",
     radius_arcsec: float = 1.0,
     position_unit: PositionUnit | None = None,
@@ -52,6 +55,8 @@ def load(
         cutouts: The images; in a config their section, e.g. {"name": "fits", ...}, with `split`
             None.
         columns: {standard name: column of the table, or a tuple of columns}.
+        hdu: Which table of a file with several: index or EXTNAME in FITS, path in HDF5, index or ID
+            in a VOTable; None for the first.
         match: "id", or "sky" by the positions of the cutouts' WCS (or their own ra and dec).
         radius_arcsec: Largest distance of a match on the sky.
         position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
@@ -71,10 +76,10 @@ def load(
             `astrojax.data.validate`.
     """
     file = validate.file(table)
-    found = read_table(file)
-    found = _selected(found, select or {}, file.name)
+    found = read_table(file, hdu)
     names = {k: v for k, v in columns.items() if k != "image"}
-    picked = read(lambda n: column_values(found[n]), found.colnames, names, where=file.name)
+    picked = read(found.column, found.names, names, where=file.name, get_id=found.ids)
+    picked, left = _rows(found, picked, select or {}, match)
     unit = position_unit or _position_unit(found, columns, picked, cutouts, match, file.name)
     clean = standardise(picked, sentinels=sentinels or {}, where=file.name, position_unit=unit)
     class_names = None
@@ -82,12 +87,16 @@ def load(
         clean["label"], class_names, kept = encode_labels(
             clean["label"], names=None, classes=classes, others=others, where=file.name
         )
+        left["rows of other classes (data.others)"] = len(clean["label"]) - len(kept)
         clean = {name: values[kept] for name, values in clean.items()}
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
-    _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
+    left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
+    logging.info("%s: %s", file.name, ", ".join(f"{n} {why}" for why, n in left.items() if n))
     bands = columns.get("magnitude")
     bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
-    return apply(JoinedSource(clean, rows, cutouts, partners, class_names, bands), split)
+    joined = JoinedSource(clean, rows, cutouts, partners, class_names, bands)
+    joined.info = joined.info.leaving_out(left)
+    return apply(joined, split)
 
 
 class JoinedSource:
@@ -104,9 +113,9 @@ class JoinedSource:
     ):
         self.columns = {name: values[rows] for name, values in columns.items()}
         self.stamps = Subset(stamps, partners)
-        fields = stamps.info.to_json()
-        named = {"classes": classes or stamps.info.classes, "catalogue_bands": bands}
-        self.info = DataInfo(**{**fields, **named})
+        self.info = dataclasses.replace(
+            stamps.info, classes=classes or stamps.info.classes, catalogue_bands=bands
+        )
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -119,18 +128,26 @@ class JoinedSource:
         return self.columns[name] if name in self.columns else self.stamps.column(name)
 
 
-def _selected(table: Any, select: Select, where: str) -> Any:
-    keep = np.ones(len(table), bool)
-    for name, (low, high) in select.items():
-        values = column_values(table[validate.key(name, table.colnames, where)]).astype(float)
-        keep &= (values >= low) & (values <= high)
+def _rows(
+    table: TableFile, columns: Mapping[str, np.ndarray], select: Select, match: str
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Returns the rows to join, and how many are left out for which reason."""
+    keep = selected(table, select)
     if not keep.any():
-        raise UserError(f"{where}: data.select leaves none of {len(table)} rows")
-    return table[keep]
+        raise UserError(f"{table.where}: data.select leaves none of {len(table)} rows")
+    left = {"rows outside data.select": int(np.sum(~keep))}
+    if match == "id" and "id" in columns:
+        nameless = keep & missing_values(columns["id"])
+        left["rows without an id"] = int(np.sum(nameless))
+        keep &= ~nameless
+    if not keep.any():
+        raise UserError(f"{table.where}: no row has an id in the column that data.columns.id names")
+    picked = dict(columns) if keep.all() else {n: v[keep] for n, v in columns.items()}
+    return picked, left
 
 
 def _position_unit(
-    table: Any,
+    table: TableFile,
     names: Mapping[str, Any],
     columns: Mapping[str, np.ndarray],
     stamps: Source,
@@ -139,7 +156,7 @@ def _position_unit(
 ) -> PositionUnit:
     if "ra" not in columns or "dec" not in columns:
         return "degree"
-    said = str(getattr(table[names["ra"]], "unit", "") or "").lower()
+    said = table.unit(names["ra"]).lower()
     if said in ("h", "hour", "hourangle", "hr"):
         return "hourangle"
     for name in ("ra", "dec"):
@@ -231,13 +248,17 @@ def _report(
     partners: np.ndarray,
     unmatched: str,
     path: str | None,
-) -> None:
+) -> dict[str, int]:
     """Counts what has no partner, writes the ids, and stops unless told to go on."""
     size = len(next(iter(columns.values())))
     objects = np.setdiff1d(np.arange(size), rows)
     cutouts = np.setdiff1d(np.arange(len(stamps)), partners)
-    if not len(objects) and not len(cutouts):
-        return
+    left = {
+        "rows of the catalogue without a cutout": len(objects),
+        "cutouts without a row in the catalogue": len(cutouts),
+    }
+    if not any(left.values()):
+        return left
     ids = columns.get("id", np.arange(size))
     text = f"{len(objects)} objects have no cutout, {len(cutouts)} cutouts have no object"
     if path is not None:
@@ -253,3 +274,4 @@ def _report(
     if unmatched == "error":
         raise UserError(f'{text}; data.unmatched = "drop" goes on without them')
     logging.warning("%s: dropped", text)
+    return left

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.data import images, validate
-from astrojax.data.columns import encode_labels
+from astrojax.data.classes import encode_labels
 from astrojax.data.keys import BadPixels, Classes, Others, Paths, Unreadable
 from astrojax.data.source import Source
 from astrojax.errors import UserError

@@ -7,7 +7,8 @@ Split the DECaLS file by the sky, so that no galaxy is on both sides.
 """
 
 from astrojax.data import images, validate
-from astrojax.data.columns import encode_labels, standardise
+from astrojax.data.classes import encode_labels
+from astrojax.data.columns import standardise
 from astrojax.data.readers.hdf5 import open_images
 from astrojax.data.source import Source
 

@@ -16,9 +16,11 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.data import images, validate
+from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
-from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
-from astrojax.data.source import Source
+from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.source import Source, of_classes
+from astrojax.data.tables import hdf5_columns
 from astrojax.errors import UserError
 
 
@@ -28,6 +30,8 @@ def load(
     columns: Columns,
     layout: Layout,
     label_thinning: int | None = None,
+    classes: Classes | None = None,
+    others: Others = "error",
     sentinels: Sentinels | None = None,
     info: dict,
     crop: int | None = None,
@@ -42,6 +46,9 @@ def load(
         layout: "nchw" or "nhwc".
         label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
             None for all labels.
+        classes: The classes wanted, in order, as in `astrojax.data.readers.npz`; None: the names in
+            the file, or integers as they are.
+        others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
@@ -52,7 +59,9 @@ def load(
         UserError: See `astrojax.data.validate`.
     """
 
-    def open_one(one: str, name: str) -> images.StoredSource:
+    encode = Encoder(classes, others)
+
+    def open_one(one: str, name: str) -> Source:
         names = images.with_thinning(columns, label_thinning, name)
         stamps, found = open_images(validate.file(one), names, layout)
         clean = standardise(
@@ -61,9 +70,22 @@ def load(
             where=stamps.path.name,
             extinction=info.get("extinction"),
         )
-        return images.open_source(
-            stamps, clean, info=info, where=stamps.path.name, crop=crop, bad_pixels=bad_pixels
+        found_classes, kept = None, np.arange(len(stamps))
+        if "label" in clean:
+            labels = None if classes else indices(clean["label"])
+            if labels is None:
+                labels, found_classes, kept = encode(clean["label"], None, stamps.path.name)
+            clean["label"] = labels
+        source = images.open_source(
+            stamps,
+            clean,
+            info=info,
+            where=stamps.path.name,
+            classes=found_classes,
+            crop=crop,
+            bad_pixels=bad_pixels,
         )
+        return of_classes(source, kept)
 
     return images.thin_training(images.split_paths(open_one, path, split))
 
@@ -83,11 +105,12 @@ def open_images(
     except OSError as error:
         raise UserError(f"{file} is not a readable HDF5 file ({error})") from None
     with handle:
-        names = {k: v for k, v in names.items() if v not in optional or v in handle}
+        available = hdf5_columns(handle)
+        names = {k: v for k, v in names.items() if v not in optional or v in available}
         image = validate.key(names.get("image", "images"), handle, file.name)
         if handle[image].ndim != 4:
             raise UserError(f"{file.name}: {image} has shape {handle[image].shape}, not 4 axes")
-        found = read(lambda name: handle[name][:], handle, names, where=file.name)
+        found = read(lambda name: available[name](), available, names, where=file.name)
         return Hdf5Images(file, image, layout, len(handle[image])), found
 
 

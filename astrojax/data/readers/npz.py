@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from astrojax.data import images, validate
-from astrojax.data.columns import encode_labels, read, standardise
+from astrojax.data.classes import Encoder
+from astrojax.data.columns import read, standardise
+from astrojax.data.native import to_native
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
-from astrojax.data.source import Source, Subset
+from astrojax.data.source import Source, of_classes
 from astrojax.errors import UserError
 
 
@@ -54,6 +56,7 @@ def load(
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    encode = Encoder(classes, others)
 
     def open_one(one: str, _: str) -> Source:
         file = validate.file(one)
@@ -62,17 +65,17 @@ def load(
         clean = standardise(found, sentinels=sentinels or {}, where=file.name)
         names, kept = None, None
         if "label" in clean:
-            own = tuple(map(str, arrays[class_names])) if class_names else None
-            clean["label"], names, kept = encode_labels(
-                clean["label"], names=own, classes=classes, others=others, where=file.name
-            )
+            own = None
+            if class_names:
+                own = tuple(map(str, to_native(arrays[class_names], class_names, file.name)))
+            clean["label"], names, kept = encode(clean["label"], own, file.name)
         elif classes is not None:
             raise UserError("data.classes is set, but data.columns names no label")
         stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
         source = images.open_source(
             stamps, clean, info=info, where=file.name, classes=names, **cuts
         )
-        return source if kept is None or len(kept) == len(source) else Subset(source, kept)
+        return source if kept is None else of_classes(source, kept)
 
     return images.split_paths(open_one, path, split)
 
@@ -89,9 +92,19 @@ def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.
     if columns.get("image") == "blob":
         wanted.add("offsets")
     with archive:
-        return {
-            n: archive[validate.key(n, archive.files, file.name)] for n in wanted if n is not None
-        }
+        return {n: _array(archive, n, file.name) for n in wanted if n is not None}
+
+
+def _array(archive: Any, name: str, where: str) -> np.ndarray:
+    try:
+        return archive[validate.key(name, archive.files, where)]
+    except ValueError as error:
+        if isinstance(error, UserError) or "pickle" not in str(error):
+            raise
+        raise UserError(
+            f"{where}: {name} is an array of Python objects, which only a program could unpack: "
+            "save it as text, np.array(values, dtype=str), or as numbers"
+        ) from None
 
 
 def _stamps(

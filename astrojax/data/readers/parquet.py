@@ -21,9 +21,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.data import images, validate
-from astrojax.data.columns import encode_labels, read, standardise
-from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
-from astrojax.data.source import Source
+from astrojax.data.classes import Encoder, indices
+from astrojax.data.columns import read, standardise
+from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.source import Source, of_classes
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
 
@@ -37,7 +38,8 @@ def load(
     shape: tuple[int, ...] | None = None,
     layout: Layout = "nhwc",
     label_thinning: int | None = None,
-    classes: tuple[str, ...] | None = None,
+    classes: Classes | None = None,
+    others: Others = "error",
     sentinels: Sentinels | None = None,
     info: dict,
     crop: int | None = None,
@@ -56,8 +58,10 @@ def load(
         layout: "nchw" or "nhwc".
         label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
             None for all labels.
-        classes: Names of the integer labels; None for those in the schema that Hugging Face writes,
-            if there are any.
+        classes: Names of the integer labels, or of labels that are text the classes wanted, in
+            order, as in `astrojax.data.readers.npz`; None: those in the schema that Hugging Face
+            writes, or the names in the file, or integers as they are.
+        others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
@@ -69,8 +73,10 @@ def load(
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    encode = Encoder(classes, others)
+    by_index = Encoder(None, others)
 
-    def open_one(one: str, name: str) -> images.StoredSource:
+    def open_one(one: str, name: str) -> Source:
         files = _shards(one)
         where = files[0].name if len(files) == 1 else f"{len(files)} shards of {one}"
         names = images.with_thinning(columns, label_thinning, name)
@@ -81,10 +87,18 @@ def load(
         clean = standardise(
             found, sentinels=sentinels or {}, where=where, extinction=info.get("extinction")
         )
-        named = class_names(files[0], names.get("label")) if classes is None else classes
-        if named is not None and "label" in clean:
-            clean["label"] = _labels(clean["label"], named, where)
-        return images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
+        own, kept, named = class_names(files[0], names.get("label")), np.arange(len(stamps)), None
+        if "label" in clean:
+            labels = indices(clean["label"])
+            if labels is None:
+                labels, named, kept = encode(clean["label"], None, where)
+            elif classes is not None and not _chosen(classes, own):
+                labels, named, kept = by_index(labels, _names(classes), where)
+            elif own is not None:
+                labels, named, kept = encode(labels, own, where)
+            clean["label"] = labels
+        source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
+        return of_classes(source, kept)
 
     return images.thin_training(images.split_paths(open_one, _paths(path), split))
 
@@ -94,8 +108,16 @@ def _paths(path: Paths) -> Paths:
     return {**hub_splits(str(path))} if is_folder else path
 
 
-def _labels(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:
-    return encode_labels(values, names=names, classes=None, others="error", where=where)[0]
+def _chosen(classes: Classes, own: tuple[str, ...] | None) -> bool:
+    """Returns whether classes are chosen among the file's own, and are not names for its indices."""
+    members = [m for c in classes for m in (c[1] if isinstance(c, tuple) else (c,))]
+    return own is not None and {str(m) for m in members} <= set(own)
+
+
+def _names(classes: Classes) -> tuple[str, ...]:
+    if any(isinstance(c, tuple) for c in classes):
+        raise UserError("data.classes merges classes, but the labels are integers without names")
+    return tuple(map(str, classes))
 
 
 def hub_splits(folder: str) -> dict[str, str]:
@@ -150,15 +172,16 @@ def _available(files: list[Path]) -> list[str]:
     return names or []
 
 
-def _column(files: list[Path], name: str) -> np.ndarray:
+def _column(files: list[Path], name: str) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    parts = []
-    for file in files:
-        values = pq.read_table(file, columns=[name], memory_map=True).column(0)
-        whole = values.to_numpy()
-        parts.append(np.stack(whole) if whole.dtype == object and values.type.num_fields else whole)
-    return np.concatenate(parts)
+    parts = [pq.read_table(f, columns=[name], memory_map=True).column(0) for f in files]
+    kinds = {part.type for part in parts}
+    if len(kinds) > 1:  # shards that pandas wrote, each with its own guess
+        table = pa.concat_tables([pa.table({name: p}) for p in parts], promote_options="permissive")
+        return table.column(0)
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], kinds.pop())
 
 
 class ParquetImages:
