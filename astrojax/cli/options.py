@@ -71,7 +71,7 @@ def add_table(options: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="FILE",
-        help="table to write: .parquet, .fits (TOPCAT) or .ecsv",
+        help="table to write: .parquet, .fits (TOPCAT), .ecsv or .vot (VOTable)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the table if it exists")
     group.add_argument(

@@ -44,7 +44,14 @@ class _Shard:
     def __getitem__(self, index: int) -> dict[str, Any]:
         step, row = divmod(index, len(self.rows))
         example = self.sequence[step * self.batch + int(self.rows[row])]
-        return {name: example[name] for name in self.columns}
+        return {name: _network_input(example[name]) for name in self.columns}
+
+
+def _network_input(value: Any) -> Any:
+    """Returns an entry as a network reads it: float64 in float32, missing integers as -1."""
+    if value is np.ma.masked:
+        return -1
+    return np.float32(value) if getattr(value, "dtype", None) == np.float64 else value
 
 
 def local_batches(
@@ -99,7 +106,7 @@ def ordered_batches(
         wanted = [min(start + int(row), last) for row in rows]
         found = {i: read_example(source, i) for i in dict.fromkeys(wanted)}
         count = min(batch_size, len(source) - start)
-        return {c: np.stack([found[i][c] for i in wanted]) for c in columns}, count
+        return {c: np.stack([_network_input(found[i][c]) for i in wanted]) for c in columns}, count
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         waiting: deque = deque()

@@ -154,9 +154,7 @@ def _text(values: np.ndarray, named: set[str], where: str) -> tuple[np.ndarray, 
     return text, [str(name) for name in known]
 
 
-def _is_no_label(
-    codes: np.ndarray, missing: np.ndarray, named: set[str], where: str
-) -> np.ndarray:
+def _is_no_label(codes: np.ndarray, missing: np.ndarray, named: set[str], where: str) -> np.ndarray:
     negative = np.unique(codes[~missing & (codes < 0)])
     if negative.tolist() != [-1] or "-1" in named:
         return np.zeros(len(codes), bool)

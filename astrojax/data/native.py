@@ -101,8 +101,8 @@ def to_ids(values: np.ndarray, name: str, where: str) -> np.ndarray:
     wrong = known & ~((np.abs(values) < limit) & (values == np.floor(values)))
     if wrong.any():
         raise UserError(
-            f"{where}: ids in {name} are floating-point numbers such as {values[wrong][0].item()!r}, in "
-            f"which whole numbers are exact below {limit} only: store them as text or integers"
+            f"{where}: ids in {name} are floating-point numbers such as {values[wrong][0].item()!r}, "
+            f"whose whole numbers are exact below {limit} only: store them as text or integers"
         )
     return mark_missing(np.where(known, values, 0).astype(np.int64), ~known)
 
@@ -174,9 +174,7 @@ def _decoded(plain: np.ndarray, name: str, where: str) -> np.ndarray:
         return np.char.decode(plain, "latin-1")
 
 
-def _of_objects(
-    plain: np.ndarray, missing: np.ndarray | None, name: str, where: str
-) -> np.ndarray:
+def _of_objects(plain: np.ndarray, missing: np.ndarray | None, name: str, where: str) -> np.ndarray:
     import pyarrow as pa
 
     if plain.ndim > 1:  # text or bytes in columns of their own
@@ -217,7 +215,9 @@ def _arrow_of_pandas(values: Any, name: str, where: str) -> Any:
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.chunked_array([_as_arrow(_of_objects(values.to_numpy(object), None, name, where))])
+        return pa.chunked_array(
+            [_as_arrow(_of_objects(values.to_numpy(object), None, name, where))]
+        )
 
 
 def _as_arrow(values: np.ndarray) -> Any:

@@ -129,5 +129,5 @@ def cache_in_memory(source: Source) -> ArraySource:
     with ThreadPoolExecutor() as pool:
         images = list(pool.map(lambda i: source[i]["image"], range(len(source))))
     names = [name for name in source[0] if name != "image"]
-    columns = {name: np.asarray(source.column(name)) for name in names}
+    columns = {name: source.column(name) for name in names}
     return ArraySource({"image": np.stack(images), **columns}, source.info)

@@ -269,9 +269,7 @@ _READERS: dict[str, Callable[[Path, int | str | None], TableFile]] = {
 }
 
 
-def selected(
-    table: TableFile, limits: Mapping[str, tuple[float, float]]
-) -> np.ndarray:
+def selected(table: TableFile, limits: Mapping[str, tuple[float, float]]) -> np.ndarray:
     """Returns which rows have all values within (lowest, highest), [n]; missing ones are outside.
 
     Raises:

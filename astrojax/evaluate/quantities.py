@@ -52,14 +52,14 @@ def flatten(
     """
     found = {}
     for name, value in values.items():
-        value = np.asarray(value)
         if value.dtype.kind not in "biuf":
             continue
+        value = np.ma.filled(value.astype(np.float64), np.nan)
         if value.ndim == 1:
-            found[name] = value.astype(np.float64)
+            found[name] = value
         elif value.ndim == 2:
             tags = bands if value.shape[1] == len(bands) else range(value.shape[1])
-            found |= {f"{name}_{t}": value[:, i].astype(np.float64) for i, t in enumerate(tags)}
+            found |= {f"{name}_{t}": value[:, i] for i, t in enumerate(tags)}
     return found
 
 

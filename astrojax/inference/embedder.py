@@ -91,7 +91,7 @@ class Embedder:
         """Returns every example, with its columns; `threads` read images."""
         parts = list(self(source, threads=threads))
         joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        columns = {n: np.asarray(source.column(n)) for n in source[0] if n != "image"}
+        columns = {n: source.column(n) for n in source[0] if n != "image"}
         ids = columns.pop("id", np.arange(len(source)))
         return Table(ids, joined.pop(""), joined, columns)
 

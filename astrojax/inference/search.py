@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from astrojax.data.native import to_native
 from astrojax.errors import UserError
 from astrojax.evaluate import knn, projection
-from astrojax.inference.table import from_arrow
+from astrojax.inference import fits_table
 
 _BLOCK = 16384
 
@@ -46,10 +47,13 @@ class Rows:
             from astropy.io import fits
 
             with fits.open(self.path, memmap=True) as opened:
-                data = opened[1].data
+                data, header = opened[1].data, opened[1].header
+                escaped = {
+                    n for i, n in enumerate(opened[1].columns.names, 1) if f"TESC{i}" in header
+                }
                 for start in range(0, len(data), _BLOCK):
                     part = data[start : start + _BLOCK]
-                    yield tuple(_native(part[name]) for name in names)
+                    yield tuple(_of_fits(part, name, name in escaped) for name in names)
             return
         import pyarrow.parquet as pq
 
@@ -57,11 +61,13 @@ class Rows:
         with pq.ParquetFile(self.path) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=list(names))
-                yield tuple(from_arrow(table[name]) for name in names)
+                yield tuple(to_native(table[name], name, self.path.name) for name in names)
 
     def column(self, name: str) -> np.ndarray:
         """Returns a whole column [n]."""
-        return np.concatenate([block for (block,) in self.blocks(name)])
+        blocks = [block for (block,) in self.blocks(name)]
+        masked = any(map(np.ma.isMaskedArray, blocks))
+        return np.ma.concatenate(blocks) if masked else np.concatenate(blocks)
 
     def take(self, rows: Int[np.ndarray, " k"]) -> dict[str, np.ndarray]:
         """Returns all columns but the embedding, at some rows and in their order."""
@@ -74,7 +80,7 @@ class Rows:
                 for name, values in zip(names, block, strict=True):
                     found[name][place] = values[rows[place] - start]
             start += size
-        return {name: np.array(values) for name, values in found.items()}
+        return {name: _joined(name, values) for name, values in found.items()}
 
     def _names(self) -> list[str]:
         if self.path.suffix == ".fits":
@@ -155,12 +161,20 @@ def similar(
     return index[:, :enough], cosine[:, :enough]
 
 
-def _native(values: Any) -> np.ndarray:
-    """Returns a FITS column in the machine's byte order; text without padding."""
-    values = np.asarray(values)
-    if values.dtype.kind in "SU":
-        return values.astype(str)
-    return values.astype(values.dtype.newbyteorder("="))
+def _of_fits(part: Any, name: str, escaped: bool) -> np.ndarray:
+    """Returns a column of a FITS table; null integers are masked."""
+    values = np.asarray(part[name])
+    null = part.columns[name].null
+    missing = values == null if null is not None else np.False_
+    found = to_native(np.ma.MaskedArray(values, missing), name)
+    return fits_table.unescape(found) if escaped else found
+
+
+def _joined(name: str, values: list[Any]) -> np.ndarray:
+    """Returns values of rows that were found one by one, some of them perhaps masked."""
+    if not any(value is np.ma.masked for value in values):
+        return np.array(values)
+    return to_native([None if value is np.ma.masked else value for value in values], name)
 
 
 def choose(

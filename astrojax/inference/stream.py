@@ -69,7 +69,7 @@ def run(
         UserError: The model has no heads and nothing but predictions is wanted, no image of a
             whole part can be read, or the table cannot be written.
     """
-    columns = {name: np.asarray(opened.source.column(name)) for name in opened.names}
+    columns = {name: opened.source.column(name) for name in opened.names}
     columns.setdefault("id", np.arange(len(opened.source)))
     identity = _identity(model, opened, wanted, columns["id"])
     parts = Parts(out, identity, restart=overwrite)

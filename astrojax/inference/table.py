@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from astrojax.data.native import to_native
 from astrojax.errors import UserError
 from astrojax.files import atomic_write
 
@@ -49,7 +50,7 @@ class Table:
 
         if not Path(path).is_file():
             raise UserError(f"there is no table of embeddings at {path}")
-        fields = {name: from_arrow(col) for name, col in _columns(pq.read_table(path))}
+        fields = {name: to_native(col, name) for name, col in _columns(pq.read_table(path))}
         if "embedding" not in fields:
             raise UserError(f"{path} has no column 'embedding': make it with `astrojax embed`")
         ids, embedding = fields.pop("id"), fields.pop("embedding")
@@ -60,23 +61,14 @@ class Table:
 
 
 def to_arrow(values: np.ndarray) -> Any:
-    """Returns an Arrow array of [n], or of fixed-size lists of [n ...]."""
+    """Returns an Arrow array of [n], or of fixed-size lists of [n ...]; what is masked is null."""
     import pyarrow as pa
 
+    mask = np.ma.getmaskarray(values).reshape(-1) if np.ma.isMaskedArray(values) else None
+    flat = pa.array(np.ma.getdata(values).reshape(-1), mask=mask)
     if values.ndim == 1:
-        return pa.array(values)
-    width = int(np.prod(values.shape[1:]))
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width)
-
-
-def from_arrow(column: Any) -> np.ndarray:
-    """Returns a column of a `pyarrow.Table` as [n], or [n k] of fixed-size lists."""
-    import pyarrow as pa
-
-    array = pa.concat_arrays(column.chunks)
-    if pa.types.is_fixed_size_list(array.type):
-        return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
-    return array.to_numpy(zero_copy_only=False)
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:])))
 
 
 def _columns(table: Any):

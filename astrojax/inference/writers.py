@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Science tables with units and provenance: Parquet, FITS or ECSV by the suffix of the file.
+"""Science tables with units and provenance: Parquet, FITS, ECSV or VOTable by the file's suffix.
 
-All three open in astropy with units (`Table.read`), FITS also in TOPCAT. They are written from
-part files, one part in memory at a time, to a temporary file that takes the table's place when it
-is complete.
+All four open in astropy with units (`Table.read`), and in TOPCAT but for vectors in Parquet. They
+are written from part files, one part in memory at a time, to a temporary file that takes the
+table's place when it is complete.
 """
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from astrojax import files
+from astrojax.data.native import to_native
 from astrojax.errors import UserError
-from astrojax.inference.table import from_arrow
+from astrojax.inference import fits_table
 
-SUFFIXES = (".parquet", ".fits", ".ecsv")
+SUFFIXES = (".parquet", ".fits", ".ecsv", ".vot")
 # Provenance under the eight letters that FITS allows.
 _KEYWORDS = {
     "model": "MODEL",
@@ -67,8 +69,12 @@ def write(parts: Sequence[Path], out: Path, meta: Mapping[str, str | int]) -> No
     Raises:
         UserError: It cannot be written.
     """
-    writer = {".parquet": _parquet, ".fits": _fits, ".ecsv": _ecsv}[out.suffix]
     with files.atomic_write(out) as temporary:
+        if out.suffix == ".fits":
+            words = {_KEYWORDS[key]: value for key, value in meta.items()}
+            fits_table.write(parts, temporary, words)
+            return
+        writer = {".parquet": _parquet, ".ecsv": _ecsv, ".vot": _votable}[out.suffix]
         writer(parts, temporary, meta)
 
 
@@ -91,39 +97,48 @@ def _blocks(parts: Sequence[Path]) -> Iterator[Any]:
         yield pq.read_table(part)
 
 
-def _widths(parts: Sequence[Path]) -> dict[str, int]:
-    """Letters of the longest entry of each column of text."""
+def _contents(parts: Sequence[Path]) -> tuple[dict[str, int], set[str]]:
+    """Returns the letters of the longest entry of each column of text, and who has nulls."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    names = [f.name for f in pq.read_schema(parts[0]) if pa.types.is_string(f.type)]
-    widths = dict.fromkeys(names, 1)
-    for part in parts if names else ():
-        for name, column in zip(names, pq.read_table(part, columns=names), strict=True):
-            longest = pc.max(pc.binary_length(column)).as_py() or 0
-            widths[name] = max(widths[name], longest)
-    return widths
+    widths: dict[str, int] = {}
+    nulls = set()
+    for block in _blocks(parts):
+        for name, column in zip(block.column_names, block.columns, strict=True):
+            inner = pc.list_flatten(column) if pa.types.is_nested(column.type) else column
+            if pa.types.is_string(inner.type):
+                longest = pc.max(pc.utf8_length(inner)).as_py() or 0
+                widths[name] = max(widths.get(name, 1), longest)
+            if inner.null_count:
+                nulls.add(name)
+    return widths, nulls
 
 
-def _astropy(block: Any, widths: Mapping[str, int], meta: Mapping[str, Any], rows: slice) -> Any:
+def _astropy(
+    block: Any, contents: tuple[dict[str, int], set[str]], meta: Mapping[str, Any], rows: slice
+) -> Any:
     """Returns an astropy table of some rows of an Arrow table."""
-    from astropy.table import Column, Table
+    from astropy.table import Column, MaskedColumn, Table
 
+    widths, nulls = contents
     columns = []
     for field, column in zip(block.schema, block.columns, strict=True):
-        values = from_arrow(column)
+        values = to_native(column, field.name)[rows]
         if field.name in widths:
             values = values.astype(f"U{widths[field.name]}")
         told = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-        columns.append(
-            Column(
-                values[rows],
-                field.name,
-                unit=told.get("unit") or None,
-                description=told.get("description"),
-            )
+        kind = MaskedColumn if field.name in nulls else Column
+        made = kind(
+            values,
+            field.name,
+            unit=told.get("unit") or None,
+            description=told.get("description"),
         )
+        if values.dtype.kind in "iu" and field.name in nulls:
+            limits = np.iinfo(values.dtype)
+            made.fill_value = limits.min if values.dtype.kind == "i" else limits.max
+        columns.append(made)
     return Table(columns, meta=dict(meta), copy=False)
 
 
@@ -131,12 +146,12 @@ def _parquet(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
     from astropy.table.meta import get_yaml_from_table
 
-    widths = _widths(parts)
+    contents = _contents(parts)
     first = pq.read_table(parts[0])
-    empty = _astropy(first, widths, meta, np.s_[:0])
+    empty = _astropy(first, contents, meta, np.s_[:0])
     # What astropy's own writer adds, so that its reader finds units and metadata.
     told = {"table_meta_yaml": "\n".join(get_yaml_from_table(empty)), "astrojax": json.dumps(meta)}
-    told |= {f"table::len::{name}": str(width) for name, width in widths.items()}
+    told |= {f"table::len::{name}": str(width) for name, width in contents[0].items()}
     schema = first.schema.with_metadata(told)
     with pq.ParquetWriter(out, schema) as writer:
         for block in _blocks(parts):
@@ -144,67 +159,52 @@ def _parquet(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
 
 
 def _ecsv(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
-    widths = _widths(parts)
-    with open(out, "w", encoding="utf-8") as file:
+    contents = _contents(parts)
+    with open(out, "w", encoding="utf-8", newline="\n") as file:
         for i, block in enumerate(_blocks(parts)):
             text = io.StringIO()
-            _astropy(block, widths, meta, np.s_[:]).write(text, format="ascii.ecsv")
-            lines = text.getvalue().splitlines(keepends=True)
-            header = sum(line.startswith("#") for line in lines) + 1  # and the names
-            file.writelines(lines if i == 0 else lines[header:])
+            _astropy(block, contents, meta, np.s_[:]).write(text, format="ascii.ecsv")
+            lines = text.getvalue().split("\n")
+            header = next(k for k, line in enumerate(lines) if not line.startswith("#")) + 1
+            if i == 0:
+                file.write("\n".join(lines[:header]) + "\n")
+            file.write("\n".join(map(_no_comment, lines[header:])))
 
 
-def _fits(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
-    import pyarrow.parquet as pq
-    from astropy.io import fits
+def _no_comment(line: str) -> str:
+    """Returns a line of values that does not begin as a comment does: such a value is quoted."""
+    if not line.startswith("#"):
+        return line
+    value, blank, rest = line.partition(" ")
+    return f'"{value}"{blank}{rest}'
 
-    widths = _widths(parts)
-    empty = _astropy(pq.read_table(parts[0]), widths, {}, np.s_[:0])
-    described = [_fits_column(column) for column in empty.columns.values()]
-    rows = np.dtype([(c.name, kind) for c, kind in described])
-    header = fits.BinTableHDU.from_columns([c for c, _ in described], nrows=0).header
-    header["NAXIS2"] = sum(pq.read_metadata(part).num_rows for part in parts)
-    header["EXTNAME"] = "OBJECTS"
-    for i, column in enumerate(empty.columns.values(), 1):
-        header[f"TCOMM{i}"] = _ascii(column.description or "")
+
+def _votable(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
+    contents = _contents(parts)
+    with open(out, "wb") as file:
+        for i, block in enumerate(_blocks(parts)):
+            begin, rows, end = _votable_text(_astropy(block, contents, {}, np.s_[:]), meta)
+            file.write(begin + rows if i == 0 else rows)
+        file.write(end)
+
+
+def _votable_text(table: Any, meta: Mapping[str, Any]) -> tuple[bytes, bytes, bytes]:
+    """Returns a VOTable in three pieces: what precedes the rows, the rows, and what follows."""
+    from astropy.io import votable
+
+    for name in table.colnames:  # vectors of text have no form that every reader knows
+        if table[name].dtype.kind == "U" and table[name].ndim > 1:
+            raise UserError(f"column {name!r} is of lists of text: write .parquet or .ecsv")
+    made = votable.from_table(table)
     for key, value in meta.items():
-        header[_KEYWORDS[key]] = _ascii(value) if isinstance(value, str) else value
-    stream = fits.StreamingHDU(str(out), header)
-    try:
-        for block in _blocks(parts):
-            table = np.empty(len(block), rows)
-            for field, column in zip(block.schema, block.columns, strict=True):
-                table[field.name] = _fits_values(from_arrow(column), rows[field.name])
-            stream.write(table.view(np.uint8))
-    finally:
-        stream.close()
-
-
-def _fits_column(column: Any) -> tuple[Any, Any]:
-    """Returns the FITS column, and the type of its entries in a row."""
-    from astropy.io import fits
-
-    shape = column.dtype.subdtype[1] if column.dtype.subdtype else column.shape[1:]
-    count = int(np.prod(shape))
-    kinds = {"b": ("L", "u1"), "U": ("A", "S"), "i": ("K", ">i8"), "u": ("K", ">i8")}
-    letter, kind = kinds.get(column.dtype.kind, ("D", ">f8"))
-    if column.dtype in (np.float32, np.float16):
-        letter, kind = "E", ">f4"
-    if letter == "A":
-        count = column.dtype.itemsize // 4
-        kind = f"S{count}"
-    unit = str(column.unit) if column.unit else None
-    described = fits.Column(column.name, format=f"{count}{letter}", unit=unit)
-    return described, (kind, shape) if shape else kind
-
-
-def _fits_values(values: np.ndarray, kind: np.dtype) -> np.ndarray:
-    if values.dtype.kind == "b":
-        return np.where(values, ord("T"), ord("F")).astype(np.uint8)
-    if kind.kind == "S":
-        return np.char.encode(values.astype(str), "ascii", "replace")
-    return values
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
+        made.infos.append(votable.tree.Info(name=key, value=str(value)))
+    for field in made.get_first_table().fields:
+        column = table[field.name]
+        if hasattr(column, "mask") and column.dtype.kind in "iu":
+            field.values.null = column.fill_value
+    text = io.BytesIO()
+    made.to_xml(text, tabledata_format="tabledata")
+    begin, mark, rest = text.getvalue().partition(b"<TABLEDATA>\n")
+    rows, last, end = rest.rpartition(b"    </TABLEDATA>")
+    rows = re.sub(rb"[ ]*$", b"", rows)
+    return begin + mark, rows, last + end

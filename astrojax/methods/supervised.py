@@ -112,7 +112,17 @@ class Supervised(Method):
 
     def check(self, source: Source) -> None:
         """Raises `UserError` if the training data have no usable label; counts the classes."""
-        values = np.asarray(source.column(self.target))
+        values = source.column(self.target)
+        if values.dtype.kind not in "iufb":
+            raise UserError(f"column {self.target!r} is of text; name it as data.columns.label")
+        if np.ma.isMaskedArray(values) and self.error != "cross_entropy":
+            raise UserError(
+                f"column {self.target!r} is of integers of which some are missing: store it as "
+                "floats, with NaN for what is missing"
+            )
+        values = np.ma.filled(
+            values.astype(np.int64) if np.ma.isMaskedArray(values) else values, -1
+        )
         if self.error == "cross_entropy":
             if not np.issubdtype(values.dtype, np.integer):
                 raise UserError(f"column {self.target!r} is not of integers, so it has no classes")

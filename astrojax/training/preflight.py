@@ -71,12 +71,13 @@ def _split(source: Source) -> dict[str, str]:
         lines["ids"] = f"{len(ids) - len(np.unique(ids))} duplicated"
     for name in ("redshift", "label", "magnitude"):
         if name in example:
-            lines[name] = _coverage(np.asarray(source.column(name)), info.classes)
+            lines[name] = _coverage(source.column(name), info.classes)
     return lines
 
 
 def _coverage(values: np.ndarray, classes: tuple[str, ...] | None) -> str:
     if np.issubdtype(values.dtype, np.integer):
+        values = np.ma.filled(values, -1)
         known = values >= 0
         of = f" of {len(classes)}" if classes else ""
         extra = f", {len(np.unique(values[known]))}{of} classes"

@@ -58,7 +58,6 @@ def load(
     Raises:
         UserError: See `astrojax.data.validate`.
     """
-
     encode = Encoder(classes, others)
 
     def open_one(one: str, name: str) -> Source:

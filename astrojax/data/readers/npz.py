@@ -14,8 +14,8 @@ from jaxtyping import Int, Shaped, UInt8
 from astrojax.data import images, validate
 from astrojax.data.classes import Encoder
 from astrojax.data.columns import read, standardise
-from astrojax.data.native import to_native
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.native import to_native
 from astrojax.data.source import Source, of_classes
 from astrojax.errors import UserError
 

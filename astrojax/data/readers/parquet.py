@@ -109,7 +109,7 @@ def _paths(path: Paths) -> Paths:
 
 
 def _chosen(classes: Classes, own: tuple[str, ...] | None) -> bool:
-    """Returns whether classes are chosen among the file's own, and are not names for its indices."""
+    """Returns whether classes are chosen among the file's own, not names for its indices."""
     members = [m for c in classes for m in (c[1] if isinstance(c, tuple) else (c,))]
     return own is not None and {str(m) for m in members} <= set(own)
 

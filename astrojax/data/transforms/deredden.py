@@ -46,7 +46,8 @@ def with_magnitudes(source: Source, *, deredden: bool) -> Source:
     info = source.info
     if info.zero_point is None or has_column(source, "magnitude") or not has_column(source, "flux"):
         return source
-    values = magnitude(np.asarray(source.column("flux")), info.zero_point)
+    flux = np.asarray(source.column("flux"))
+    values = magnitude(flux, info.zero_point)
     if deredden:
         values -= np.asarray(info.extinction) * np.asarray(source.column("ebv"))[:, None]
-    return WithColumns(source, {"magnitude": values.astype(np.float32)})
+    return WithColumns(source, {"magnitude": values.astype(flux.dtype)})

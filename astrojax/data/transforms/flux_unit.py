@@ -38,8 +38,8 @@ class Converted:
                 "leave config key 'data.convert' out"
             )
         zero_point = UNITS[unit] or 0.0
-        self.source, self.factor = source, np.float32(10 ** (0.4 * (zero_point - old.zero_point)))
-        noise = None if old.noise is None else tuple(float(self.factor * n) for n in old.noise)
+        self.source, self.factor = source, float(10 ** (0.4 * (zero_point - old.zero_point)))
+        noise = None if old.noise is None else tuple(self.factor * n for n in old.noise)
         self.info = dataclasses.replace(old, unit=unit, zero_point=zero_point, noise=noise)
 
     def __len__(self) -> int:
@@ -47,12 +47,10 @@ class Converted:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = dict(self.source[index])
-        for name in ("image", *_FLUXES):
-            if name in example:
-                example[name] = np.asarray(example[name], np.float32) * self.factor
-        return example
+        example["image"] = np.asarray(example["image"], np.float32) * np.float32(self.factor)
+        return example | {name: example[name] * self.factor for name in _FLUXES if name in example}
 
     def column(self, name: str) -> np.ndarray:
         """Returns all values of one entry, [n ...]."""
         values = self.source.column(name)
-        return np.asarray(values, np.float32) * self.factor if name in _FLUXES else values
+        return values * self.factor if name in _FLUXES else values

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from astrojax.data.native import missing_values
 from astrojax.data.source import Source, Subset, WithColumns
 from astrojax.errors import UserError
 
@@ -38,7 +39,9 @@ def thin_labels(
     kept = order[:wanted]
     if drop_unlabelled:
         return Subset(source, np.sort(kept))
-    thinned = np.full_like(values, -1 if classes else np.nan)
+    thinned = np.full(
+        values.shape, -1 if classes else np.nan, np.int64 if classes else values.dtype
+    )
     thinned[kept] = values[kept]
     return WithColumns(source, {column: thinned})
 
@@ -66,7 +69,10 @@ def oversample(source: Source, *, column: str, times: int) -> Source:
 def _labelled(source: Source, column: str, key: str) -> np.ndarray:
     """Returns which examples have a label, [n]."""
     try:
-        values = np.asarray(source.column(column))
+        values = source.column(column)
     except KeyError:
         raise UserError(f"config key '{key}': the data have no {column!r}") from None
-    return values >= 0 if np.issubdtype(values.dtype, np.integer) else np.isfinite(values)
+    if values.dtype.kind == "U":
+        raise UserError(f"config key '{key}': {column!r} is text; name it as data.columns.label")
+    known = ~missing_values(values)
+    return known & (np.ma.getdata(values) >= 0) if values.dtype.kind in "iu" else known
