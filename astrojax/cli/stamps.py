@@ -20,7 +20,11 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--image", action="append", required=True, help="BAND=FILE.fits, once per band, in order")
     add("--zero-points", required=True, help="AB zero point of each band, with commas")
-    add("--catalogue", required=True, help="NPZ, FITS, Parquet, ECSV, CSV or ASCII table")
+    add(
+        "--catalogue",
+        required=True,
+        help="FITS, VOTable, Parquet, HDF5, NPZ, CSV or ASCII",
+    )
     add("--x", default="x", help="column of the 0-based pixel column (default x)")
     add("--y", default="y", help="column of the 0-based pixel row (default y)")
     add(
@@ -28,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
         help="flux column [n k] with `bands` beside it, or names with commas, in the "
         "mosaics' units",
     )
+    add("--id", help="column of the ids (default: `id` if there is one, else the row's number)")
+    add("--hdu", help="which table of a catalogue file with several: index, name or path")
     add("--columns", default="", help="other columns to copy, with commas")
     add("--size", type=int, required=True, help="side of the stamps in pixels")
     add("--dtype", choices=("float32", "float16"), default="float32")
@@ -49,7 +55,14 @@ def _stamps(given: argparse.Namespace, command: str) -> None:
         raise UserError(f"{len(zero_points)} zero points for {len(mosaics)} bands")
     extra = [name for name in given.columns.split(",") if name]
     columns = mosaic.read_columns(
-        given.catalogue, tuple(mosaics), x=given.x, y=given.y, flux=given.flux, extra=extra
+        given.catalogue,
+        tuple(mosaics),
+        x=given.x,
+        y=given.y,
+        flux=given.flux,
+        extra=extra,
+        id=given.id,
+        hdu=given.hdu,
     )
     result = mosaic.cut(
         mosaics, zero_points, columns, given.out, size=given.size, dtype=given.dtype

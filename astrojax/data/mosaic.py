@@ -9,6 +9,8 @@ and prints the config section that reads them. Mosaics are read by section, so t
 than memory; tile-compressed images are found in whatever HDU they are.
 """
 
+import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.data import validate
+from astrojax.data.native import missing_values, to_numbers
 from astrojax.data.noise import robust_sigma
+from astrojax.data.tables import read_table
 from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
 from astrojax.files import atomic_write
@@ -52,6 +56,7 @@ def cut(
     """
     import h5py
 
+    _check_columns(columns)
     if Path(out).exists():
         raise UserError(f"{out} exists already: choose another --out")
     scales = to_microjansky(zero_points)
@@ -76,6 +81,7 @@ def cut(
             noise = tuple(float(v) for v in np.nanmedian(sky, 0))
             file.attrs.update(bands=list(mosaics), unit="microjansky", noise=noise)
     at_edge = len(columns["x"]) - len(rows)
+    _list_left_out(Path(out), columns, rows)
     return {"written": len(rows), "at_edge": at_edge, "not_finite": bad, "noise": noise}
 
 
@@ -128,7 +134,8 @@ def _inside(
     x: np.ndarray, y: np.ndarray, shape: tuple[int, int], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows whose stamp lies within the mosaic, and its (top, left) corner."""
-    corner = np.floor(np.stack([y, x], -1) - size / 2 + 1).astype(int)
+    known = np.nan_to_num(np.stack([y, x], -1), nan=-1e6)
+    corner = np.floor(known - size / 2 + 1).astype(int)
     fits = ((corner >= 0) & (corner + size <= np.array(shape))).all(-1)
     return np.flatnonzero(fits), corner[fits]
 
@@ -136,40 +143,98 @@ def _inside(
 def _write_columns(
     file: Any, columns: Mapping[str, np.ndarray], rows: np.ndarray, scales: np.ndarray
 ) -> None:
+    import h5py
+
     for name, values in {"id": np.arange(len(columns["x"])), **columns}.items():
-        picked = np.asarray(values)[rows]
+        picked = values[rows]
         if name == "flux":
             picked = np.float32(picked * scales.astype(float))
         if picked.dtype.kind == "U":
-            picked = picked.astype("S")
-        file[name] = picked
+            file.create_dataset(
+                name, data=np.ma.filled(picked, "").astype(object), dtype=h5py.string_dtype()
+            )
+        elif np.ma.isMaskedArray(picked):  # HDF5 has no nulls: as floats, or as the lowest number
+            exact = np.abs(np.ma.compressed(picked).astype(float)).max(initial=0) < 2**53
+            file[name] = picked.astype(float).filled(np.nan) if exact else picked.filled()
+        else:
+            file[name] = picked
+
+
+def _check_columns(columns: Mapping[str, np.ndarray]) -> None:
+    """Raises `UserError` for what no file of stamps can hold, before any stamp is cut."""
+    if "images" in columns:
+        raise UserError("a column called 'images' would be taken for the stamps: rename it")
+    missing = np.isnan(columns["x"]) | np.isnan(columns["y"])
+    if missing.all():
+        raise UserError("no object has a position: x and y are missing in all rows")
+    if "id" in columns:
+        validate.unique_ids(columns["id"][~missing_values(columns["id"])], "the catalogue")
+        lost = missing_values(columns["id"])
+        if lost.any():
+            raise UserError(
+                f"{lost.sum()} rows of the catalogue have no id, first {np.argmax(lost)}"
+            )
+
+
+def _list_left_out(out: Path, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
+    """Writes a CSV of the objects without a stamp beside the file, with the reason of each."""
+    left = np.setdiff1d(np.arange(len(columns["x"])), rows)
+    if not len(left):
+        return
+    ids = columns.get("id", np.arange(len(columns["x"])))
+    path = out.with_name(f"{out.stem}_left_out.csv")
+    lost = np.isnan(columns["x"]) | np.isnan(columns["y"])
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["id", "reason"])
+        writer.writerows([str(ids[i]), "no position" if lost[i] else "near an edge"] for i in left)
+    logging.warning("%d objects have no stamp: %s says who and why", len(left), path)
 
 
 def read_columns(
-    path: str, bands: Sequence[str], *, x: str, y: str, flux: str | None, extra: Sequence[str]
+    path: str,
+    bands: Sequence[str],
+    *,
+    x: str,
+    y: str,
+    flux: str | None,
+    extra: Sequence[str],
+    id: str | None = None,
+    hdu: int | str | None = None,
 ) -> dict[str, np.ndarray]:
-    """Catalogue columns from an NPZ archive or any table that `astrojax.data.tables` reads.
+    """Returns columns of any table that `astrojax.data.tables` reads.
 
-    `flux` is one column [n k] with an array `bands` [k] beside it, or several names with commas.
+    Args:
+        path: The catalogue.
+        bands: Bands of the mosaics.
+        x: Column of the 0-based pixel column.
+        y: Column of the 0-based pixel row.
+        flux: One column [n k] with an array `bands` [k] beside it, or several names with commas.
+        extra: Other columns.
+        id: Column of the ids; None: `id` if there is one, else the row number, which is said.
+        hdu: Which table of a file with several.
+
+    Raises:
+        UserError: A column is not there, or cannot be represented.
     """
-    file = validate.file(path)
-    if file.suffix == ".npz":
-        with np.load(file) as archive:
-            table = {name: archive[name] for name in archive.files}
+    table = read_table(validate.file(path), hdu)
+    get = table.column
+    columns = {"x": to_numbers(get(x), x), "y": to_numbers(get(y), y)}
+    named = id or ("id" if "id" in table.names else None)
+    if named is not None:
+        columns["id"] = table.ids(named)
     else:
-        from astrojax.data.tables import read_table
-
-        found = read_table(file)
-        table = {name: np.asarray(found[name]) for name in found.colnames}
-
-    def get(name: str) -> np.ndarray:
-        return table[validate.key(name, table, file.name)]
-
-    columns = {"x": get(x), "y": get(y)}
+        logging.warning(
+            "%s has no column 'id': a stamp's id is its row, counted from 0; name one with --id",
+            table.where,
+        )
     if flux is not None and "," in flux:
         columns["flux"] = np.stack([get(name) for name in flux.split(",")], -1)
     elif flux is not None:
         there = [str(b) for b in get("bands")]
-        order = [there.index(validate.key(b, there, f"`bands` of {file.name}")) for b in bands]
+        order = [there.index(validate.key(b, there, f"`bands` of {table.where}")) for b in bands]
         columns["flux"] = get(flux)[:, order]
-    return columns | {name: get(name) for name in extra}
+    return columns | {name: get(name) for name in extra if name != named}

@@ -101,7 +101,7 @@ def to_ids(values: np.ndarray, name: str, where: str) -> np.ndarray:
     wrong = known & ~((np.abs(values) < limit) & (values == np.floor(values)))
     if wrong.any():
         raise UserError(
-            f"{where}: ids in {name} are floating-point numbers such as {values[wrong][0].item()!r}, "
+            f"{where}: ids in {name} are floating-point numbers, e.g. {values[wrong][0].item()!r}, "
             f"whose whole numbers are exact below {limit} only: store them as text or integers"
         )
     return mark_missing(np.where(known, values, 0).astype(np.int64), ~known)
@@ -180,8 +180,11 @@ def _of_objects(plain: np.ndarray, missing: np.ndarray | None, name: str, where:
     if plain.ndim > 1:  # text or bytes in columns of their own
         flat = None if missing is None else missing.ravel()
         return _of_objects(plain.ravel(), flat, name, where).reshape(plain.shape)
-    items = plain.tolist() if missing is None else np.where(missing, None, plain).tolist()
-    items = [None if item is np.ma.masked else item for item in items]
+    lost = [False] * len(plain) if missing is None else missing.tolist()
+    items = [
+        None if gone or item is np.ma.masked else item
+        for gone, item in zip(lost, plain.tolist(), strict=True)
+    ]
     if any(isinstance(item, bytes) for item in items):
         items = _decode_items(items, name, where)
     try:

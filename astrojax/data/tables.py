@@ -5,6 +5,7 @@ A table is opened as a whole, and a column is converted when it is asked for, so
 nobody wants cannot stop anything.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -126,10 +127,14 @@ def hdf5_columns(group: Any, prefix: str = "") -> dict[str, Callable[[], np.ndar
             found |= hdf5_columns(node, f"{path}/")
         elif isinstance(node, h5py.Dataset) and node.dtype.names:
             for field in node.dtype.names:
-                found[f"{path}/{field}"] = lambda node=node, field=field: node.fields(field)[:]
+                found[f"{path}/{field}"] = functools.partial(_records, node, field)
         elif isinstance(node, h5py.Dataset):
-            found[path] = lambda node=node: node[()]
+            found[path] = functools.partial(node.__getitem__, ())
     return found
+
+
+def _records(node: Any, field: str) -> np.ndarray:
+    return node.fields(field)[:]
 
 
 def _kind(file: Path) -> str:
@@ -148,7 +153,7 @@ def _kind(file: Path) -> str:
 
 
 def _astropy(file: Path, table: Any) -> TableFile:
-    columns = {name: lambda name=name: table[name] for name in table.colnames}
+    columns = {name: functools.partial(table.__getitem__, name) for name in table.colnames}
     units = {n: str(table[n].unit) for n in table.colnames if getattr(table[n], "unit", None)}
     return TableFile(file, columns, len(table), units)
 
@@ -205,10 +210,14 @@ def _parquet(file: Path, hdu: int | str | None) -> TableFile:
 
     opened = pq.ParquetFile(file)
     schema = opened.schema_arrow
-    columns = {n: lambda n=n: opened.read(columns=[n]).column(0) for n in schema.names}
+    columns = {n: functools.partial(_arrow, opened, n) for n in schema.names}
     said = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in schema}
     units = {name: unit for name, unit in said.items() if unit}
     return TableFile(file, columns, opened.metadata.num_rows, units)
+
+
+def _arrow(opened: Any, name: str) -> Any:
+    return opened.read(columns=[name]).column(0)
 
 
 def _hdf5(file: Path, hdu: int | str | None) -> TableFile:
@@ -229,7 +238,7 @@ def _hdf5(file: Path, hdu: int | str | None) -> TableFile:
     if not records:
         return _parallel(file, opened)
     node = opened[_chosen(file, hdu, records)]
-    columns = {n: lambda n=n: node.fields(n)[:] for n in node.dtype.names}
+    columns = {n: functools.partial(_records, node, n) for n in node.dtype.names}
     return TableFile(file, columns, len(node))
 
 
@@ -238,7 +247,11 @@ def _parallel(file: Path, group: Any) -> TableFile:
     sizes = {name: node.shape[0] for name, node in group.items() if getattr(node, "shape", ())}
     lengths = list(sizes.values())
     size = max(set(lengths), key=lengths.count) if lengths else 0
-    columns = {n: lambda n=n: group[n][()] for n, length in sizes.items() if length == size}
+    columns = {
+        n: functools.partial(group[n].__getitem__, ())
+        for n, length in sizes.items()
+        if length == size
+    }
     return TableFile(file, columns, size)
 
 
@@ -246,7 +259,7 @@ def _npz(file: Path, hdu: int | str | None) -> TableFile:
     archive = np.load(file, allow_pickle=False)
     return TableFile(
         file,
-        {name: lambda name=name: archive[name] for name in archive.files},
+        {name: functools.partial(archive.__getitem__, name) for name in archive.files},
         len(archive[archive.files[0]]),
     )
 
@@ -255,7 +268,7 @@ def _text(file: Path, hdu: int | str | None) -> TableFile:
     found = text_tables.read(file)
     if not isinstance(found, text_tables.Text):
         return _astropy(file, found)
-    columns = {name: lambda name=name: found.columns[name] for name in found.columns}
+    columns = {n: functools.partial(found.columns.__getitem__, n) for n in found.columns}
     return TableFile(file, columns, found.size, found.units, untyped=True)
 
 

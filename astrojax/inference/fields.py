@@ -2,7 +2,8 @@
 """Columns of a science table: a name, values, a unit and a sentence that says what they are."""
 
 import dataclasses
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,33 @@ def of_data(columns: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:
         for part, piece in _parts(name, values, info.catalogue_bands or info.bands):
             found.append(Field(part, piece, _unit(name, info), _MEANING.get(name, "of the data")))
     return found
+
+
+def distinct(data: Sequence[Field], own: Sequence[Field]) -> list[Field]:
+    """Returns both under names that are all different, which is a function of the names alone.
+
+    A column of the data that is called as one of the table's own becomes `data_<name>`; of other
+    equal names, as of the classes Z+ and Z-, the second and third end in _2 and _3.
+
+    Args:
+        data: Columns of the data.
+        own: Columns that the table has of itself: predictions, flags, embedding.
+    """
+    reserved = {field.name for field in own} | set(_MEANING)
+    renamed = [
+        dataclasses.replace(f, name=f"data_{f.name}") if f.name in reserved else f for f in data
+    ]
+    found: dict[str, Field] = {}
+    for field in (*renamed, *own):
+        name, number = field.name, 2
+        while name in found:
+            name, number = f"{field.name}_{number}", number + 1
+        found[name] = dataclasses.replace(field, name=name)
+    changed = [f"{old.name} as {new}" for old, new in zip((*data, *own), found, strict=True)]
+    told = [text for text in changed if text.split(" as ")[0] != text.split(" as ")[1]]
+    if told:
+        logging.warning("columns that share a name are written under another: %s", ", ".join(told))
+    return list(found.values())
 
 
 def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> list[Field]:

@@ -145,14 +145,15 @@ def _fields(
     )
     embedding = np.asarray(found.pop(""), np.float32)
     made = [fields.plain("id", columns["id"])]
-    made += fields.of_data({k: v for k, v in columns.items() if k != "id"}, opened.source.info)
-    made += fields.of_predictions(found, model.info)
+    beside = fields.of_data({k: v for k, v in columns.items() if k != "id"}, opened.source.info)
+    own = fields.of_predictions(found, model.info)
     if model.reference is not None:
         distance = model.distance(embedding)
         seen[flags.OUTSIDE] = model.outside(distance)
-        made.append(fields.plain("ood_score", distance.astype(np.float32)))
-    made += fields.of_flags(seen)
-    return [*made, fields.plain("embedding", embedding)] if wanted.embedding else made
+        own.append(fields.plain("ood_score", distance.astype(np.float32)))
+    own += fields.of_flags(seen)
+    own += [fields.plain("embedding", embedding)] if wanted.embedding else []
+    return [*made, *fields.distinct(beside, own)]
 
 
 def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> dict[str, Any]:

@@ -181,11 +181,37 @@ def _no_comment(line: str) -> str:
 
 def _votable(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
     contents = _contents(parts)
+    beyond: set[str] = set()  # integers that the longest of VOTable does not hold: as text
+    for block in _blocks(parts):
+        beyond |= {n for n in block.column_names if _highest(block[n]) > np.iinfo(np.int64).max}
     with open(out, "wb") as file:
         for i, block in enumerate(_blocks(parts)):
-            begin, rows, end = _votable_text(_astropy(block, contents, {}, np.s_[:]), meta)
+            for place, name in enumerate(block.column_names):
+                block = _for_votable(block, place, name in beyond)
+            widths = {**contents[0], **dict.fromkeys(beyond, 20)}
+            table = _astropy(block, (widths, contents[1]), {}, np.s_[:])
+            begin, rows, end = _votable_text(table, meta)
             file.write(begin + rows if i == 0 else rows)
         file.write(end)
+
+
+def _highest(column: Any) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.max(column).as_py() or 0 if pa.types.is_uint64(column.type) else 0
+
+
+def _for_votable(block: Any, place: int, as_text: bool) -> Any:
+    """Returns a block with a column of integers in a type that VOTable has."""
+    import pyarrow as pa
+
+    field, column = block.schema.field(place), block.column(place)
+    narrow = (pa.int8(), pa.uint16(), pa.uint32(), pa.uint64())
+    if field.type not in narrow:
+        return block
+    kind = pa.string() if as_text else pa.int64()
+    return block.set_column(place, field.with_type(kind), column.cast(kind))
 
 
 def _votable_text(table: Any, meta: Mapping[str, Any]) -> tuple[bytes, bytes, bytes]:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file says of its own pixels, compared with what the config says; bands chosen by name."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from astrojax.errors import UserError
+
+_ZERO_POINT, _PIXEL_SCALE = 0.01, 0.01  # mag; relative: a WCS agrees to a per cent
+
+
+def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `bands`, `unit`, `zero_point` and `pixel_scale` that a file's attributes have.
+
+    Args:
+        attributes: Of an HDF5 file, arrays of an NPZ archive, or the metadata of a Parquet schema
+            (bytes; bands as a JSON list).
+    """
+    found: dict[str, Any] = {}
+    for name in ("bands", "unit", "zero_point", "pixel_scale"):
+        value = attributes.get(name, attributes.get(name.encode()))  # type: ignore[call-overload]
+        if isinstance(value, bytes):
+            value = value.decode()
+        if value is None:
+            continue
+        if name == "bands":
+            value = json.loads(value) if isinstance(value, str) and value[:1] == "[" else value
+            texts = np.atleast_1d(np.asarray(value)).tolist()
+            found[name] = tuple(t.decode() if isinstance(t, bytes) else str(t) for t in texts)
+        elif name == "unit":
+            text = np.asarray(value).item()
+            found[name] = text.decode() if isinstance(text, bytes) else str(text)
+        else:
+            found[name] = float(np.asarray(value).item())
+    return {name: value for name, value in found.items() if value}
+
+
+def compare(stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> None:
+    """Raises `UserError` if a file says another unit, zero point or pixel scale than the config.
+
+    Args:
+        stated: What `from_attributes` gave.
+        info: The config section `data.info`.
+        where: What to call the file.
+    """
+    for name, there in stated.items():
+        said = info.get(name)
+        if said is None or name == "bands":
+            continue
+        if name == "unit":
+            same = said == there
+        elif name == "zero_point":
+            same = abs(said - there) <= _ZERO_POINT
+        else:
+            same = abs(said - there) <= _PIXEL_SCALE * abs(there)
+        if not same:
+            raise UserError(
+                f"{where} says {name} {there}, and config key 'data.info.{name}' is {said}: one of "
+                "them is wrong"
+            )
+
+
+def band_positions(
+    stated: Mapping[str, Any], bands: tuple[str, ...], where: str
+) -> Int[np.ndarray, " c"] | None:
+    """Returns where the bands wanted are in the file; None: all of them, in its order.
+
+    Args:
+        stated: What `from_attributes` gave.
+        bands: The config's bands, a choice of the file's own in any order.
+        where: What to call the file.
+
+    Raises:
+        UserError: The file has no such band.
+    """
+    there = stated.get("bands")
+    if not there or tuple(bands) == tuple(there):
+        return None
+    lacking = [band for band in bands if band not in there]
+    if lacking:
+        raise UserError(
+            f"{where} says that its bands are {', '.join(there)}, and config key 'data.info.bands' "
+            f"names {', '.join(lacking)}: name some of the file's"
+        )
+    return np.array([there.index(band) for band in bands])
+
+
+class ChosenBands:
+    """Stamps with some of their bands, in another order."""
+
+    def __init__(self, images: Any, positions: Int[np.ndarray, " c"]):
+        self.images, self.positions = images, positions
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        return self.images[index][..., self.positions]
+
+    def where(self, index: int) -> str:
+        """Returns what to call this stamp in a message."""
+        return self.images.where(index)
+
+
+def chosen(images: Any, stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> Any:
+    """Returns the stamps in the bands that the config names, after comparing what the file says.
+
+    Raises:
+        UserError: The file says something else than the config, or has no such band.
+    """
+    compare(stated, info, where)
+    positions = band_positions(stated, tuple(info.get("bands", ())), where)
+    return images if positions is None else ChosenBands(images, positions)
