@@ -155,7 +155,8 @@ def _write_columns(
             )
         elif np.ma.isMaskedArray(picked):  # HDF5 has no nulls: as floats, or as the lowest number
             exact = np.abs(np.ma.compressed(picked).astype(float)).max(initial=0) < 2**53
-            file[name] = picked.astype(float).filled(np.nan) if exact else picked.filled()
+            plain = picked.astype(float) if exact else picked
+            file[name] = np.ma.filled(plain, np.nan if exact else None)
         else:
             file[name] = picked
 

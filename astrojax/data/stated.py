@@ -13,7 +13,7 @@ from astrojax.errors import UserError
 _ZERO_POINT, _PIXEL_SCALE = 0.01, 0.01  # mag; relative: a WCS agrees to a per cent
 
 
-def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """Returns `bands`, `unit`, `zero_point` and `pixel_scale` that a file's attributes have.
 
     Args:
@@ -22,7 +22,7 @@ def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name in ("bands", "unit", "zero_point", "pixel_scale"):
-        value = attributes.get(name, attributes.get(name.encode()))  # type: ignore[call-overload]
+        value = attributes.get(name, attributes.get(name.encode()))
         if isinstance(value, bytes):
             value = value.decode()
         if value is None:

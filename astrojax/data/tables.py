@@ -247,11 +247,8 @@ def _parallel(file: Path, group: Any) -> TableFile:
     sizes = {name: node.shape[0] for name, node in group.items() if getattr(node, "shape", ())}
     lengths = list(sizes.values())
     size = max(set(lengths), key=lengths.count) if lengths else 0
-    columns = {
-        n: functools.partial(group[n].__getitem__, ())
-        for n, length in sizes.items()
-        if length == size
-    }
+    names = [name for name, length in sizes.items() if length == size]
+    columns = {name: functools.partial(group[name].__getitem__, ()) for name in names}
     return TableFile(file, columns, size)
 
 

@@ -71,6 +71,7 @@ def run(
     """
     columns = {name: opened.source.column(name) for name in opened.names}
     columns.setdefault("id", np.arange(len(opened.source)))
+    writers.check_columns(columns, out)
     identity = _identity(model, opened, wanted, columns["id"])
     parts = Parts(out, identity, restart=overwrite)
     total, begun = len(opened.source), parts.rows

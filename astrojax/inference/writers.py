@@ -58,6 +58,28 @@ def check_new(out: Path, *, overwrite: bool) -> Path:
     return out
 
 
+def check_columns(columns: Mapping[str, np.ndarray], out: Path) -> None:
+    """Raises `UserError` if the format of a table cannot hold what the data have.
+
+    Args:
+        columns: Columns of the data, `id` among them.
+        out: The table; its suffix says the format.
+    """
+    if out.suffix not in (".ecsv", ".vot"):
+        return
+    for name, values in columns.items():
+        if values.dtype.kind == "U" and out.suffix == ".ecsv":
+            broken = np.char.find(np.ma.filled(values, ""), "\n") >= 0
+            if broken.any():
+                raise UserError(f"column {name!r} has text of several lines: write .parquet")
+    ids = columns["id"]
+    if ids.dtype.kind == "U" and len(np.unique(np.char.strip(ids))) < len(np.unique(ids)):
+        raise UserError(
+            f"some ids differ in blanks at their ends alone, which readers of {out.suffix} drop: "
+            "write .parquet or .fits"
+        )
+
+
 def write(parts: Sequence[Path], out: Path, meta: Mapping[str, str | int]) -> None:
     """Joins part files, in order, to a table; a reader sees the whole of it or none.
 

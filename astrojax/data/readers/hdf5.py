@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, stated, validate
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
@@ -76,7 +76,7 @@ def load(
                 labels, found_classes, kept = encode(clean["label"], None, stamps.path.name)
             clean["label"] = labels
         source = images.open_source(
-            stamps,
+            stated.chosen(stamps, stamps.stated, info, stamps.path.name),
             clean,
             info=info,
             where=stamps.path.name,
@@ -110,14 +110,16 @@ def open_images(
         if handle[image].ndim != 4:
             raise UserError(f"{file.name}: {image} has shape {handle[image].shape}, not 4 axes")
         found = read(lambda name: available[name](), available, names, where=file.name)
-        return Hdf5Images(file, image, layout, len(handle[image])), found
+        said = stated.from_attributes(handle.attrs)
+        return Hdf5Images(file, image, layout, len(handle[image]), said), found
 
 
 class Hdf5Images:
     """One dataset [n c h w] or [n h w c] of an HDF5 file, opened once per process."""
 
-    def __init__(self, path: Path, dataset: str, layout: str, size: int):
+    def __init__(self, path: Path, dataset: str, layout: str, size: int, stated: Mapping[str, Any]):
         self.path, self.dataset, self.layout, self.size = path, dataset, layout, size
+        self.stated = dict(stated)
         self._opened: tuple[int, Any] | None = None
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from astrojax.data import images, validate
+from astrojax.data import images, stated, validate
 from astrojax.data.classes import Encoder
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
@@ -71,7 +71,10 @@ def load(
             clean["label"], names, kept = encode(clean["label"], own, file.name)
         elif classes is not None:
             raise UserError("data.classes is set, but data.columns names no label")
-        stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
+        said = stated.from_attributes(arrays) if columns.get("image") != "blob" else {}
+        count = len(said.get("bands", info.get("bands", ())))
+        stamps = _stamps(file, arrays, columns, layout, count)
+        stamps = stated.chosen(stamps, said, info, file.name)
         source = images.open_source(
             stamps, clean, info=info, where=file.name, classes=names, **cuts
         )
@@ -91,6 +94,7 @@ def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.
         wanted.update((name,) if isinstance(name, str) or name is None else name)
     if columns.get("image") == "blob":
         wanted.add("offsets")
+    wanted.update({"bands", "unit", "zero_point", "pixel_scale"} & set(archive.files))
     with archive:
         return {n: _array(archive, n, file.name) for n in wanted if n is not None}
 

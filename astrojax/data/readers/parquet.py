@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, stated, validate
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
@@ -77,6 +77,8 @@ def load(
     by_index = Encoder(None, others)
 
     def open_one(one: str, name: str) -> Source:
+        import pyarrow.parquet as pq
+
         files = _shards(one)
         where = files[0].name if len(files) == 1 else f"{len(files)} shards of {one}"
         names = images.with_thinning(columns, label_thinning, name)
@@ -97,6 +99,8 @@ def load(
             elif own is not None:
                 labels, named, kept = encode(labels, own, where)
             clean["label"] = labels
+        said = stated.from_attributes(pq.read_schema(files[0]).metadata or {})
+        stamps = stated.chosen(stamps, said, info, where)
         source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
         return of_classes(source, kept)
 

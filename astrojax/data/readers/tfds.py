@@ -19,11 +19,13 @@ from jaxtyping import Shaped
 
 from astrojax.data import images, validate
 from astrojax.data.info import DataInfo
+from astrojax.data.native import mark_missing
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 from astrojax.files import atomic_write, write_json
 
 VERSION = "1.0.0"
+_MASK = "missing:"  # before the name of a column, of what is missing in it
 STANDARD = ("cifar10", "cifar100", "imagenet2012")
 
 
@@ -86,15 +88,22 @@ def convert(
     """
     if not name.isidentifier() or name != name.lower():
         raise UserError(f"{name!r} is no TFDS name: use lower case letters, digits and underscores")
+    sizes = {split: source.info.image_size for split, source in sources.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{split} {size} px" for split, size in sizes.items())
+        raise UserError(f"the splits have stamps of different sizes ({told}): set data.crop")
     directory = Path(directory).expanduser()
     target = directory / name / VERSION
     if target.exists():
         raise UserError(f"{target} exists already: remove it, or choose another --dataset")
     path = _build(sources, directory, name, shard_mib)
     for split, source in sources.items():
-        columns: dict[str, Any] = {
-            name: np.asarray(source.column(name)) for name in source[0] if name != "image"
-        }
+        columns: dict[str, Any] = {}
+        for column in (name for name in source[0] if name != "image"):
+            values = source.column(column)
+            columns[column] = np.ma.getdata(values)
+            if np.ma.isMaskedArray(values):
+                columns[_MASK + column] = np.ma.getmaskarray(values)
         with atomic_write(path / f"columns_{split}.npz") as temporary:
             np.savez(temporary, **columns)
     info = next(iter(sources.values())).info.to_json()
@@ -108,7 +117,7 @@ def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_m
 
     import tensorflow_datasets as tfds
 
-    some = next(iter(sources.values()))[0]
+    some = _first_known(next(iter(sources.values())))
     features = {key: _feature(key, np.asarray(value)) for key, value in some.items()}
 
     # mypy does not see the keyword of a base class that is imported when first used.
@@ -139,6 +148,15 @@ def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_m
     return Path(builder.data_path)
 
 
+def _first_known(source: Source) -> dict[str, Any]:
+    """Returns the first example, with something in the place of what is missing in it."""
+    found = dict(source[0])
+    for name in found:
+        if name != "image" and np.ma.isMaskedArray(source.column(name)):
+            found[name] = np.ma.getdata(source.column(name))[0]
+    return found
+
+
 def _feature(name: str, value: np.ndarray) -> Any:
     import tensorflow_datasets as tfds
 
@@ -156,9 +174,11 @@ def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any
     """Returns an example as TFDS takes it: text as str, everything else in the dtype declared."""
     if set(example) != set(like):
         raise UserError(f"splits differ in columns: {sorted(set(example) ^ set(like))}")
+    # What is missing is read from the columns beside the records, which know that it is.
+    kinds = {key: np.asarray(value).dtype for key, value in like.items()}
     return {
-        key: str(v) if isinstance(v, str) else np.asarray(v, np.asarray(like[key]).dtype)
-        for key, v in example.items()
+        key: str(np.ma.filled(v, "")) if kinds[key].kind in "US" else np.asarray(v, kinds[key])
+        for key, v in ((k, 0 if v is np.ma.masked else v) for k, v in example.items())
     }
 
 
@@ -186,7 +206,12 @@ def _converted(
         raise UserError(f"{path} was not converted completely: remove it and convert again")
     info = DataInfo.from_json(json.loads((path / "astrojax.json").read_text()))
     with np.load(path / f"columns_{split}.npz") as file:
-        columns = {name: file[name] for name in file.files}
+        stored = {name: file[name] for name in file.files}
+    columns = {
+        name: mark_missing(values, stored.get(_MASK + name))
+        for name, values in stored.items()
+        if not name.startswith(_MASK)
+    }
     return images.reopen(stamps, columns, info, crop=crop, resize=resize)
 
 
