@@ -16,7 +16,7 @@ import lzma
 import re
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
@@ -54,13 +54,13 @@ class _Dialect:
     units: dict[str, str]
 
 
-def opened(file: Path) -> BinaryIO:
+def opened(file: Path) -> Any:
     """Opens a file that may be compressed (gzip, bzip2, xz), to be read as bytes."""
     with open(file, "rb") as raw:
         mark = raw.read(6)
     for start, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\x00", lzma)):
         if mark.startswith(start):
-            return cast(BinaryIO, module.open(file, "rb"))
+            return module.open(file, "rb")
     return open(file, "rb")
 
 
