@@ -145,12 +145,11 @@ def _text(values: np.ndarray, named: set[str], where: str) -> tuple[np.ndarray, 
             missing = missing | _is_no_label(whole, missing, named, where)
     known = np.unique(plain[~missing])  # numbers in their order, not in that of their digits
     text = np.where(missing, "", plain.astype(str))
-    if plain.dtype.kind == "U":
-        words = np.isin(text, [w for w in MISSING_WORDS if w not in named])
-        if (words & ~missing).any():
-            told = ", ".join(map(repr, np.unique(text[words & ~missing])))
-            logging.info("%s: labels %s are taken as missing", where, told)
-        text, known = np.where(words, "", text), known[~np.isin(known, text[words])]
+    absent = [w for w in known.tolist() if w in MISSING_WORDS and w not in named]
+    if absent:
+        logging.info("%s: labels %s are taken as missing", where, ", ".join(map(repr, absent)))
+        text = np.where(np.isin(text, absent), "", text)
+        known = known[~np.isin(known, absent)]
     return text, [str(name) for name in known]
 
 

@@ -24,6 +24,7 @@ from astrojax.data.classes import MISSING_WORDS
 from astrojax.data.native import to_native
 from astrojax.errors import UserError
 
+_PROBED = 100  # values that are tried before the whole of a column
 _HEAD = 1 << 18  # bytes in which the dialect is seen
 _DELIMITERS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eEdD][-+]?\d+)?|[-+]?(nan|inf)|--|", re.I)
@@ -119,8 +120,10 @@ def _numbers(text: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    first = text.slice(0, _PROBED)  # a cast that fails goes through all values nevertheless
     for kind in (pa.int64(), pa.uint64(), pa.float64()):
         try:
+            first.cast(kind)
             numbers = text.cast(kind)
         except pa.ArrowInvalid:
             continue
