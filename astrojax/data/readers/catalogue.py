@@ -82,13 +82,7 @@ def load(
     picked, left = _rows(found, picked, select or {}, match)
     unit = position_unit or _position_unit(found, columns, picked, cutouts, match, file.name)
     clean = standardise(picked, sentinels=sentinels or {}, where=file.name, position_unit=unit)
-    class_names = None
-    if "label" in clean:
-        clean["label"], class_names, kept = encode_labels(
-            clean["label"], names=None, classes=classes, others=others, where=file.name
-        )
-        left["rows of other classes (data.others)"] = len(clean["label"]) - len(kept)
-        clean = {name: values[kept] for name, values in clean.items()}
+    clean, class_names = _encoded(clean, classes, others, left, file.name)
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
     left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
     logging.info("%s: %s", file.name, ", ".join(f"{n} {why}" for why, n in left.items() if n))
@@ -144,6 +138,24 @@ def _rows(
         raise UserError(f"{table.where}: no row has an id in the column that data.columns.id names")
     picked = dict(columns) if keep.all() else {n: v[keep] for n, v in columns.items()}
     return picked, left
+
+
+def _encoded(
+    columns: dict[str, np.ndarray],
+    classes: Classes | None,
+    others: Others,
+    left: dict[str, int],
+    where: str,
+) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]:
+    """Returns the columns with encoded labels, and the classes; counts in `left` who has others."""
+    if "label" not in columns:
+        return columns, None
+    labels, names, kept = encode_labels(
+        columns["label"], names=None, classes=classes, others=others, where=where
+    )
+    left["rows of other classes (data.others)"] = len(labels) - len(kept)
+    whole = {**columns, "label": labels}
+    return {name: values[kept] for name, values in whole.items()}, names
 
 
 def _position_unit(

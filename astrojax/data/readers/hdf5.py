@@ -69,12 +69,7 @@ def load(
             where=stamps.path.name,
             extinction=info.get("extinction"),
         )
-        found_classes, kept = None, np.arange(len(stamps))
-        if "label" in clean:
-            labels = None if classes else indices(clean["label"])
-            if labels is None:
-                labels, found_classes, kept = encode(clean["label"], None, stamps.path.name)
-            clean["label"] = labels
+        found_classes, kept = _encoded(clean, len(stamps), encode, stamps.path.name)
         source = images.open_source(
             stated.chosen(stamps, stamps.stated, info, stamps.path.name),
             clean,
@@ -87,6 +82,20 @@ def load(
         return of_classes(source, kept)
 
     return images.thin_training(images.split_paths(open_one, path, split))
+
+
+def _encoded(
+    columns: dict[str, np.ndarray], size: int, encode: Encoder, where: str
+) -> tuple[tuple[str, ...] | None, np.ndarray]:
+    """Encodes the label, if there is one; returns its classes and the positions to keep."""
+    if "label" not in columns:
+        return None, np.arange(size)
+    labels = None if encode.classes else indices(columns["label"])
+    if labels is not None:
+        columns["label"] = labels
+        return None, np.arange(size)
+    columns["label"], classes, kept = encode(columns["label"], None, where)
+    return classes, kept
 
 
 def open_images(

@@ -65,9 +65,7 @@ def load(
         clean = standardise(found, sentinels=sentinels or {}, where=file.name)
         names, kept = None, None
         if "label" in clean:
-            own = None
-            if class_names:
-                own = tuple(map(str, to_native(arrays[class_names], class_names, file.name)))
+            own = _names(arrays, class_names, file.name)
             clean["label"], names, kept = encode(clean["label"], own, file.name)
         elif classes is not None:
             raise UserError("data.classes is set, but data.columns names no label")
@@ -81,6 +79,15 @@ def load(
         return source if kept is None else of_classes(source, kept)
 
     return images.split_paths(open_one, path, split)
+
+
+def _names(
+    arrays: dict[str, np.ndarray], class_names: str | None, where: str
+) -> tuple[str, ...] | None:
+    """Returns the names of the classes in the file, or None if there are none."""
+    if class_names is None:
+        return None
+    return tuple(map(str, to_native(arrays[class_names], class_names, where)))
 
 
 def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:

@@ -89,16 +89,8 @@ def load(
         clean = standardise(
             found, sentinels=sentinels or {}, where=where, extinction=info.get("extinction")
         )
-        own, kept, named = class_names(files[0], names.get("label")), np.arange(len(stamps)), None
-        if "label" in clean:
-            labels = indices(clean["label"])
-            if labels is None:
-                labels, named, kept = encode(clean["label"], None, where)
-            elif classes is not None and not _chosen(classes, own):
-                labels, named, kept = by_index(labels, _names(classes), where)
-            elif own is not None:
-                labels, named, kept = encode(labels, own, where)
-            clean["label"] = labels
+        own = class_names(files[0], names.get("label"))
+        named, kept = _encoded(clean, len(stamps), own, (encode, by_index), where)
         said = stated.from_attributes(pq.read_schema(files[0]).metadata or {})
         stamps = stated.chosen(stamps, said, info, where)
         source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
@@ -110,6 +102,38 @@ def load(
 def _paths(path: Paths) -> Paths:
     is_folder = isinstance(path, str) and os.path.isdir(path)
     return {**hub_splits(str(path))} if is_folder else path
+
+
+def _encoded(
+    columns: dict[str, np.ndarray],
+    size: int,
+    own: tuple[str, ...] | None,
+    encoders: tuple[Encoder, Encoder],
+    where: str,
+) -> tuple[tuple[str, ...] | None, np.ndarray]:
+    """Encodes the label, if there is one; returns its classes and the positions to keep.
+
+    Args:
+        columns: Columns; the label is replaced.
+        size: Number of rows.
+        own: Names of the classes in the schema.
+        encoders: Of labels with names, and of labels for which the config has the names.
+        where: What to call the file.
+    """
+    if "label" not in columns:
+        return None, np.arange(size)
+    encode, by_index = encoders
+    classes, labels = encode.classes, indices(columns["label"])
+    if labels is None:
+        columns["label"], named, kept = encode(columns["label"], None, where)
+    elif classes is not None and not _chosen(classes, own):
+        columns["label"], named, kept = by_index(labels, _names(classes), where)
+    elif own is not None:
+        columns["label"], named, kept = encode(labels, own, where)
+    else:
+        columns["label"] = labels
+        return None, np.arange(size)
+    return named, kept
 
 
 def _chosen(classes: Classes, own: tuple[str, ...] | None) -> bool:
