@@ -58,9 +58,8 @@ def load(
         layout: "nchw" or "nhwc".
         label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
             None for all labels.
-        classes: Names of the integer labels, or of labels that are text the classes wanted, in
-            order, as in `astrojax.data.readers.npz`; None: those in the schema that Hugging Face
-            writes, or the names in the file, or integers as they are.
+        classes: Names of integer labels, or the classes wanted of text (as in `readers.npz`); None:
+            those in Hugging Face's schema, or the names in the file, or integers as they are.
         others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
@@ -73,12 +72,9 @@ def load(
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
-    encode = Encoder(classes, others)
-    by_index = Encoder(None, others)
+    encoders = Encoder(classes, others), Encoder(None, others)
 
     def open_one(one: str, name: str) -> Source:
-        import pyarrow.parquet as pq
-
         files = _shards(one)
         where = files[0].name if len(files) == 1 else f"{len(files)} shards of {one}"
         names = images.with_thinning(columns, label_thinning, name)
@@ -86,17 +82,21 @@ def load(
         image = validate.key(names.get("image", "image"), available, where)
         stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())))
         found = read(lambda n: _column(files, n), available, names, where=where)
-        clean = standardise(
-            found, sentinels=sentinels or {}, where=where, extinction=info.get("extinction")
-        )
+        dust = info.get("extinction")
+        clean = standardise(found, sentinels=sentinels or {}, where=where, extinction=dust)
         own = class_names(files[0], names.get("label"))
-        named, kept = _encoded(clean, len(stamps), own, (encode, by_index), where)
-        said = stated.from_attributes(pq.read_schema(files[0]).metadata or {})
-        stamps = stated.chosen(stamps, said, info, where)
+        named, kept = _encoded(clean, len(stamps), own, encoders, where)
+        stamps = stated.chosen(stamps, _stated(files[0]), info, where)
         source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
         return of_classes(source, kept)
 
     return images.thin_training(images.split_paths(open_one, _paths(path), split))
+
+
+def _stated(file: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    return stated.from_attributes(pq.read_schema(file).metadata or {})
 
 
 def _paths(path: Paths) -> Paths:
