@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float
 
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 SHEET_OBJECTS = 25
 

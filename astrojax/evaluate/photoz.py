@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 
 def metrics(

@@ -8,7 +8,6 @@ import base64
 import csv
 import dataclasses
 import html
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -63,17 +62,6 @@ class Section:
     text: str = ""
     sheets: list[Sheet] = dataclasses.field(default_factory=list)
     links: list[Link] = dataclasses.field(default_factory=list)
-
-
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
-    """Writes parallel columns as CSV, whole or not at all; floats with six significant digits."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([f"{v:.6g}" if _is_float(v) else v for v in row])
-    write_text(path, text.getvalue())
-    return path
 
 
 def write(
@@ -217,11 +205,6 @@ def _number(value: float, error: float | None) -> str:
 def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
     # JSON has no NaN: a reader in another language would reject the file.
     return {n: float(v) if math.isfinite(v) else None for n, v in metrics.items()}
-
-
-def _is_float(value: Any) -> bool:
-    # NumPy's float32 is no Python float, but formats as one.
-    return isinstance(value, float) or type(value).__name__.startswith("float")
 
 
 def _e(value: Any) -> str:
