@@ -93,7 +93,9 @@ def reading(what: str | Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(error).split())[:300]
+        if not reason or not isinstance(error, OSError | ValueError):
+            reason = f"{type(error).__name__}: {reason}"
         raise UserError(f"{what} cannot be read ({reason})") from error
 
 

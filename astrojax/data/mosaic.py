@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from astrojax.data import validate
+from astrojax.data import untrusted, validate
 from astrojax.data.noise import robust_sigma
 from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
-from astrojax.files import atomic_write
+from astrojax.files import atomic_write, reading
 
 
 def cut(
@@ -87,7 +87,10 @@ class _Mosaics:
 
         from astrojax.data.readers.fits import same_wcs
 
-        self.opened = [fits.open(validate.file(f)) for f in files.values()]
+        self.opened = []
+        for file in files.values():
+            with reading(file):
+                self.opened.append(fits.open(validate.file(file)))
         self.hdus: list[Any] = []
         for band, hdul in zip(files, self.opened, strict=True):
             hdu = next((h for h in hdul if _is_image(h)), None)
@@ -154,8 +157,8 @@ def read_columns(
     """
     file = validate.file(path)
     if file.suffix == ".npz":
-        with np.load(file) as archive:
-            table = {name: archive[name] for name in archive.files}
+        with untrusted.open_npz(file) as archive:
+            table = {n: untrusted.npz_array(archive, n, file.name) for n in archive.files}
     else:
         from astrojax.data.tables import read_table
 

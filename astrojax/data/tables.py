@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from astrojax.data.untrusted import check_parquet
 from astrojax.errors import UserError
 
 
@@ -23,6 +24,7 @@ def read_table(file: Path) -> Any:
         if suffix.lower() in (".parquet", ".pq"):
             import pyarrow.parquet as pq
 
+            check_parquet(file)
             columns = pq.read_table(file)
             arrays = {n: columns[n].to_numpy() for n in columns.column_names}
             return Table({n: a.astype(str) if a.dtype == object else a for n, a in arrays.items()})

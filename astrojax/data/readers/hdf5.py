@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, untrusted, validate
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
 from astrojax.data.source import Source
@@ -32,6 +32,7 @@ def load(
     info: dict,
     crop: int | None = None,
     bad_pixels: BadPixels = "error",
+    follow_links: bool = False,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an HDF5 file, or one for each split.
@@ -46,6 +47,8 @@ def load(
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         bad_pixels: "error" or "mask".
+        follow_links: Whether datasets may be in other files that the file names (external links,
+            external storage, virtual data sets); only for files that you trust.
         split: See `astrojax.data.split.apply`.
 
     Raises:
@@ -54,7 +57,7 @@ def load(
 
     def open_one(one: str, name: str) -> images.StoredSource:
         names = images.with_thinning(columns, label_thinning, name)
-        stamps, found = open_images(validate.file(one), names, layout)
+        stamps, found = open_images(validate.file(one), names, layout, follow_links=follow_links)
         clean = standardise(
             found,
             sentinels=sentinels or {},
@@ -69,33 +72,41 @@ def load(
 
 
 def open_images(
-    file: Path, names: Mapping[str, Any], layout: str, optional: tuple[str, ...] = ()
+    file: Path,
+    names: Mapping[str, Any],
+    layout: str,
+    optional: tuple[str, ...] = (),
+    *,
+    follow_links: bool = False,
 ) -> tuple["Hdf5Images", dict[str, np.ndarray]]:
     """Returns the stamps and the columns of a file; datasets named in `optional` may be absent.
 
     Raises:
-        UserError: It is no HDF5 file, a dataset is missing, or the images have not 4 axes.
+        UserError: It is no HDF5 file, a dataset is missing or in another file that is not to be
+            followed, or the images have not 4 axes.
     """
-    import h5py
+    with untrusted.open_hdf5(file) as handle:
+        there = list(handle)  # `in` would open what an external link names
+        names = {k: v for k, v in names.items() if v not in optional or v in there}
+        image = validate.key(names.get("image", "images"), there, file.name)
 
-    try:
-        handle = h5py.File(file, "r")
-    except OSError as error:
-        raise UserError(f"{file} is not a readable HDF5 file ({error})") from None
-    with handle:
-        names = {k: v for k, v in names.items() if v not in optional or v in handle}
-        image = validate.key(names.get("image", "images"), handle, file.name)
-        if handle[image].ndim != 4:
-            raise UserError(f"{file.name}: {image} has shape {handle[image].shape}, not 4 axes")
-        found = read(lambda name: handle[name][:], handle, names, where=file.name)
-        return Hdf5Images(file, image, layout, len(handle[image])), found
+        def dataset(name: str) -> Any:
+            return untrusted.hdf5_dataset(handle, name, follow_links=follow_links)
+
+        stored = dataset(image)
+        if stored.ndim != 4:
+            raise UserError(f"{file.name}: {image} has shape {stored.shape}, not 4 axes")
+        untrusted.check_memory(stored.shape[1:], stored.dtype.itemsize, f"a stamp of {file.name}")
+        found = read(lambda n: untrusted.read_hdf5(dataset(n)), there, names, where=file.name)
+        return Hdf5Images(file, image, layout, len(stored), follow_links), found
 
 
 class Hdf5Images:
     """One dataset [n c h w] or [n h w c] of an HDF5 file, opened once per process."""
 
-    def __init__(self, path: Path, dataset: str, layout: str, size: int):
+    def __init__(self, path: Path, dataset: str, layout: str, size: int, follow_links: bool):
         self.path, self.dataset, self.layout, self.size = path, dataset, layout, size
+        self.follow_links = follow_links
         self._opened: tuple[int, Any] | None = None
 
     def __len__(self) -> int:
@@ -110,11 +121,11 @@ class Hdf5Images:
         return f"{self.path.name}, row {index}"
 
     def _data(self) -> Any:
-        import h5py
-
         # A handle does not survive a fork: HDF5 keeps state per process.
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), h5py.File(self.path, "r")[self.dataset])
+            file = untrusted.open_hdf5(self.path)
+            opened = untrusted.hdf5_dataset(file, self.dataset, follow_links=self.follow_links)
+            self._opened = (os.getpid(), opened)
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from astrojax.data import images, validate
+from astrojax.data import images, untrusted, validate
 from astrojax.data.columns import encode_labels, read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
 from astrojax.data.source import Source, Subset
@@ -79,19 +79,14 @@ def load(
 
 def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
     """Returns the arrays that are needed: an archive unpacks an array at every access."""
-    try:
-        archive = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not a readable NPZ archive ({error})") from None
     wanted = {columns.get("image", "image"), class_names}
     for name in columns.values():
         wanted.update((name,) if isinstance(name, str) or name is None else name)
     if columns.get("image") == "blob":
         wanted.add("offsets")
-    with archive:
-        return {
-            n: archive[validate.key(n, archive.files, file.name)] for n in wanted if n is not None
-        }
+    with untrusted.open_npz(file) as archive:
+        names = [validate.key(n, archive.files, file.name) for n in wanted if n is not None]
+        return {n: untrusted.npz_array(archive, n, file.name) for n in names}
 
 
 def _stamps(

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, untrusted, validate
 from astrojax.data.columns import encode_labels, read, standardise
 from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
 from astrojax.data.source import Source
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
+from astrojax.files import reading
 
 CACHE_BYTES = 512 << 20  # row groups kept in memory, per process
 
@@ -123,10 +124,11 @@ def class_names(file: Path, column: str | None) -> tuple[str, ...] | None:
     import pyarrow.parquet as pq
 
     metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(metadata).get("info", {}).get("features", {})
-    feature = features.get(column)
-    labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    return tuple(feature["names"]) if labelled else None
+    with reading(f"the metadata of {file}"):
+        features = json.loads(metadata).get("info", {}).get("features", {})
+        feature = features.get(column)
+        labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        return tuple(map(str, feature["names"])) if labelled else None
 
 
 def _shards(path: str) -> list[Path]:
@@ -155,6 +157,7 @@ def _column(files: list[Path], name: str) -> np.ndarray:
 
     parts = []
     for file in files:
+        untrusted.check_parquet(file, [name])
         values = pq.read_table(file, columns=[name], memory_map=True).column(0)
         whole = values.to_numpy()
         parts.append(np.stack(whole) if whole.dtype == object and values.type.num_fields else whole)
