@@ -54,7 +54,8 @@ def write_text(path: str | Path, text: str) -> Path:
         UserError: The disk is full, or the folder cannot be written to.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # The name of a file that is no UTF-8 has characters that cannot be written.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

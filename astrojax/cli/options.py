@@ -169,7 +169,7 @@ def run(
         distributed.enable_compilation_cache()
         main(parsed, f"astrojax {name} {shlex.join(given)}")
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {errors.printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is left", file=sys.stderr)

@@ -172,7 +172,7 @@ def curves_figure(
     canvas = plots.figure(8.4, 3.8)
     left, right = canvas.subplots(1, 2)
     for name, values in score.items():
-        label = name.replace("_", " ")
+        label = plots.plain_text(name.replace("_", " "))
         precision, recall, _ = precision_recall_curve(truth, values)
         left.plot(recall, precision, lw=1.3, label=label)
         false, true, _ = roc_curve(truth, values)

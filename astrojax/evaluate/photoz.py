@@ -100,7 +100,7 @@ def density_figure(
         label = r"$\pm 0.15\,(1+z)$" if sign == 1 else None
         edge = line + sign * 0.15 * (1 + line)
         axes.plot(line, edge, color="crimson", lw=1, ls="--", label=label)
-    axes.set(xlim=(0, top), ylim=(0, top), aspect="equal", title=title)
+    axes.set(xlim=(0, top), ylim=(0, top), aspect="equal", title=plots.plain_text(title))
     axes.set(
         xlabel=r"reference redshift $z_\mathrm{ref}$",
         ylabel=r"predicted redshift $z_\mathrm{pred}$",
