@@ -182,25 +182,29 @@ def npz_array(archive: Any, name: str, where: str) -> np.ndarray:
         return archive[name]
 
 
-def check_parquet(path: str | Path, names: Iterable[str] | None = None) -> None:
+def check_parquet(
+    path: str | Path, names: Iterable[str] | None = None, *, by_group: bool = False
+) -> None:
     """Raises `UserError` if a Parquet file is damaged, or columns are larger than memory.
 
     Args:
         path: The file.
         names: The columns; None for all.
+        by_group: Whether it is read one row group at a time.
     """
     import pyarrow.parquet as pq
 
     with reading(path):
         metadata = pq.read_metadata(path)
         wanted = None if names is None else set(names)
-        size = metadata.num_rows
+        sizes = [metadata.num_rows]
         for group in range(metadata.num_row_groups):
+            sizes.append(0)
             for i in range(metadata.num_columns):
                 chunk = metadata.row_group(group).column(i)
                 if wanted is None or chunk.path_in_schema.split(".")[0] in wanted:
-                    size += chunk.num_values * _PARQUET_BYTES.get(chunk.physical_type, 8)
-    check_memory((size,), 1, str(path))
+                    sizes[-1] += chunk.num_values * _PARQUET_BYTES.get(chunk.physical_type, 8)
+    check_memory((max(sizes) if by_group else sum(sizes),), 1, str(path))
 
 
 def open_tfds(path: Path) -> Any:
