@@ -9,6 +9,9 @@ import numpy as np
 
 from astrojax.data.untrusted import check_parquet
 from astrojax.errors import UserError
+from astrojax.files import reading
+
+_COLUMNS = 10_000  # of a text table; astropy takes minutes over more
 
 
 def read_table(file: Path) -> Any:
@@ -20,7 +23,7 @@ def read_table(file: Path) -> Any:
     from astropy.table import Table
 
     suffix = file.suffixes[-2] if file.suffix == ".gz" and len(file.suffixes) > 1 else file.suffix
-    try:
+    with reading(file):
         if suffix.lower() in (".parquet", ".pq"):
             import pyarrow.parquet as pq
 
@@ -31,14 +34,15 @@ def read_table(file: Path) -> Any:
         if suffix.lower() in (".fits", ".fit"):
             return Table.read(file, format="fits", unit_parse_strict="silent")
         return Table.read(file, **_ascii_format(file))
-    except Exception as error:  # readers of several packages, each with its own exceptions
-        raise UserError(f"{file} cannot be read as a table ({error})") from None
 
 
 def _ascii_format(file: Path) -> dict[str, Any]:
     """How to read a text table: astropy's own guessing takes the first thing that parses."""
     with open(file, encoding="utf-8", errors="replace") as lines:
         head = [line.strip() for _, line in zip(range(500), lines, strict=False) if line.strip()]
+    widest = max((max(line.count(","), len(line.split())) for line in head), default=0)
+    if widest > _COLUMNS:
+        raise UserError(f"{file} is no table: a line of it has {widest} columns")
     comments = [line for line in head if line.startswith("#")]
     body = [line for line in head if not line.startswith("#")]
     if comments and "%ECSV" in comments[0]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a user would open each kind of file: the real readers and commands, all images read."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from astropy.table import Table
 from astrojax.errors import UserError
 
 INFO = {**valid.INFO, "bands": ("g", "r")}
+SHEET = argparse.Namespace(no_sheet=False, data=None, catalogue=None)
 COLOR = {"bands": ("r", "g", "b"), "pixel_scale": None, "unit": "display"}
 
 
@@ -70,8 +72,8 @@ def _tfds(path: Path) -> None:
     from astrojax.data import detect
 
     found = detect.look("tfds", str(path), (), {})
-    splits = {"train": name for name in detect.tfds_splits(found)}
-    _read({"name": "tfds", "splits": splits, **found})
+    for name in detect.tfds_splits(found):
+        _read({"name": "tfds", "splits": {"train": name}, **found})
 
 
 def _catalogue(path: Path) -> None:
@@ -138,9 +140,14 @@ OPENERS: dict[str, Callable[[Path], None]] = {
 
 def outcome(opener: str, target: Path) -> tuple[str, str]:
     """Returns ("opens", ""), ("sentence", the message) or ("traceback", what was raised)."""
+    return outcome_of(OPENERS[opener], target)
+
+
+def outcome_of(function: Callable[[Path], None], target: Path) -> tuple[str, str]:
+    """Returns the `outcome` of any function of a path."""
     try:
         with np.errstate(all="ignore"):
-            OPENERS[opener](target)
+            function(target)
     except UserError as error:
         return "sentence", str(error)
     except BaseException as error:

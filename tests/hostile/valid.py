@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small valid files that hostile ones are made from."""
 
+import atexit
+import functools
 import hashlib
 import importlib.util
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +108,12 @@ def table(path: Path, section: str | None = None, ids: Sequence[str] | None = No
 
 def tfds(folder: Path) -> Path:
     """Writes a converted data set and returns the folder of its version."""
+    shutil.copytree(_converted(), folder / "sets")
+    return folder / "sets" / "own" / "1.0.0"
+
+
+@functools.cache
+def _converted() -> Path:
     from astrojax.data.info import DataInfo
     from astrojax.data.readers import tfds as reader
     from astrojax.data.source import ArraySource
@@ -111,7 +121,10 @@ def tfds(folder: Path) -> Path:
     info = DataInfo(("g", "r"), SIDE, unit="arbitrary")
     images = np.concatenate([pixels(), pixels()[:2]])
     source = ArraySource({"image": images, "id": np.arange(6)}, info)
-    return reader.convert({"train": source}, folder / "sets", "own")
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    reader.convert({"train": source}, folder, "own")
+    return folder
 
 
 def bundle(
@@ -121,15 +134,35 @@ def bundle(
     info: dict[str, Any] | None = None,
 ) -> None:
     """Writes the bundle of an untrained network, with entries changed and hashes that are right."""
-    from flax import nnx
     from safetensors.numpy import save_file
 
     import astrojax
+    from astrojax.inference import bundle as bundles
+    from astrojax.training import checkpoint
+
+    section, described, arrays = _untrained()
+    folder.mkdir(parents=True)
+    save_file(arrays, folder / "model.safetensors")
+    reference = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    save_file({"embedding": reference}, folder / "reference.safetensors")
+    checkpoint.write_config(folder, {"method": section | (config or {})})
+    said = {"data": described.to_json() | (info or {}), "dereddened": False, "crop": SIDE}
+    said |= {"stretch": section["stretch"], "pixel_spread": [1.0, 1.0], "trained_on": "nothing"}
+    said |= {"config_hash": "0", "checkpoint": "0", "astrojax": astrojax.__version__}
+    said |= {"outside": {"k": 3, "percentile": 99.0, "threshold": 1.0}}
+    hashes = {n: (folder / n).read_bytes() for n in bundles._CHECKED}
+    said["sha256"] = {n: hashlib.sha256(data).hexdigest() for n, data in hashes.items()}
+    (folder / "card.json").write_text(json.dumps(said | (card or {})))
+
+
+@functools.cache
+def _untrained() -> tuple[dict[str, Any], Any, dict[str, np.ndarray]]:
+    """Returns the config, the description of the images and the arrays of a network."""
+    from flax import nnx
+
     from astrojax.config import plain
     from astrojax.data.info import DataInfo
-    from astrojax.inference import bundle as bundles
     from astrojax.methods import build
-    from astrojax.training import checkpoint
 
     path = Path(__file__).parents[2] / "experiments" / "photoz_supervised.py"
     spec = importlib.util.spec_from_file_location("photoz_supervised", path)
@@ -142,21 +175,10 @@ def bundle(
     section |= {"target_offset": (0.0,), "target_scale": (1.0,), "test_time_augmentation": 1}
     section |= {"view": section["view"] | {"crop": SIDE}}
     section |= {"stretch": {"name": "asinh", "scale": (1.0, 1.0)}}
-    described = DataInfo(("g", "r"), SIDE, unit="arbitrary", classes=("a", "b"))
+    described = DataInfo(("g", "r"), SIDE, unit="arbitrary", noise=(1.0, 1.0), classes=("a", "b"))
     method = build(section, info=described, rngs=nnx.Rngs(0))
-    folder.mkdir(parents=True)
     arrays = {
         "/".join(map(str, where)): np.array(value.get_value(), order="C")
         for where, value in nnx.to_flat_state(nnx.state(method))
     }
-    save_file(arrays, folder / "model.safetensors")
-    reference = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    save_file({"embedding": reference}, folder / "reference.safetensors")
-    checkpoint.write_config(folder, {"method": section | (config or {})})
-    said = {"data": described.to_json() | (info or {}), "dereddened": False, "crop": SIDE}
-    said |= {"stretch": section["stretch"], "pixel_spread": [1.0, 1.0], "trained_on": "nothing"}
-    said |= {"config_hash": "0", "checkpoint": "0", "astrojax": astrojax.__version__}
-    said |= {"outside": {"k": 3, "percentile": 99.0, "threshold": 1.0}}
-    hashes = {n: (folder / n).read_bytes() for n in bundles._CHECKED}
-    said["sha256"] = {n: hashlib.sha256(data).hexdigest() for n, data in hashes.items()}
-    (folder / "card.json").write_text(json.dumps(said | (card or {})))
+    return section, described, arrays
