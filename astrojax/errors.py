@@ -19,11 +19,21 @@ class UserError(ValueError):
     """
 
 
+def printable(text: str) -> str:
+    """Returns text for a terminal or a figure: control characters are escaped, lines are kept.
+
+    Names in files of strangers can hold sequences that move a terminal's cursor or recolor it.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def exit_process(status: int, message: str) -> NoReturn:
     """Prints the message and ends the process at once, whatever its threads do.
 
     Python's own exit would wait for the other processes of a run, which may wait for this one.
     """
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(status)

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all, and survive a power cut."""
+"""Files that are written whole or not at all and survive a power cut, and files of strangers."""
 
 import contextlib
+import csv
+import io
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from astrojax.errors import UserError
+
+# What a spreadsheet takes for a formula (OWASP, "CSV Injection").
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @contextlib.contextmanager
@@ -47,7 +54,8 @@ def write_text(path: str | Path, text: str) -> Path:
         UserError: The disk is full, or the folder cannot be written to.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # The name of a file that is no UTF-8 has characters that cannot be written.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 
@@ -67,3 +75,57 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reading(what: str | Path) -> Iterator[None]:
+    """Makes one sentence of whatever a library raises when it reads a damaged or hostile file.
+
+    To be put around the calls of other packages' parsers, whose exceptions are of many kinds.
+
+    Args:
+        what: The file, as the message is to name it.
+
+    Raises:
+        UserError: The block raised anything but a `UserError`, which is passed on.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        if not reason or not isinstance(error, OSError | ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise UserError(f"{what} cannot be read ({reason})") from error
+
+
+def write_csv(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> Path:
+    """Writes parallel columns as CSV, whole or not at all.
+
+    Floats have six significant digits. Text that a spreadsheet would run as a formula gets an
+    apostrophe before it; numbers, also those that are stored as text, stay as they are.
+
+    Args:
+        path: The file.
+        columns: {name: values [n]}.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written to.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(map(_cell, columns))
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(map(_cell, row))
+    return write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    # NumPy's float32 is no Python float, but formats as one.
+    if isinstance(value, float) or type(value).__name__.startswith("float"):
+        return f"{value:.6g}"
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text

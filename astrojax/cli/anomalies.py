@@ -55,7 +55,7 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
         raise UserError(
             f"{rows.path} has no {outliers.METHOD}: this model gives no score of its own"
         )
-    opened = None if given.no_sheet else contact_sheet.images_of(rows.path, given.data)
+    opened = contact_sheet.images_of(rows.path, given)
     score = outliers.scores(rows, k=given.k, clean=given.clean, seed=given.seed)
     order = np.argsort(-score[given.by], kind="stable")
     order = order[np.isfinite(score[given.by][order])][: given.top]

@@ -56,11 +56,7 @@ def parser() -> argparse.ArgumentParser:
         help="side of a thumbnail (default 48)",
     )
     add("--no-sheet", action="store_true", help="no thumbnails: the images are not needed")
-    add(
-        "--data",
-        metavar="WHERE",
-        help="where the images are now, if not where they were when the table was made",
-    )
+    options.add_images(made)
     add("--seed", type=int, default=0, help="of the choice and the plane (default 0)")
     return made
 
@@ -79,7 +75,7 @@ def _explore(given: argparse.Namespace, command: str) -> None:
 
     out = writers.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
     table = search.Rows(given.table)
-    opened = None if given.no_sheet else contact_sheet.images_of(table.path, given.data)
+    opened = contact_sheet.images_of(table.path, given)
     rows, embedding = search.choose(table, limit=given.limit, seed=given.seed)
     if len(rows) < 3:
         raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")

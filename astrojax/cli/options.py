@@ -119,10 +119,22 @@ def add_listing(options: argparse.ArgumentParser, out: str) -> None:
     )
     add("--overwrite", action="store_true", help="replace list and sheet if they exist")
     add("--no-sheet", action="store_true", help="write no contact sheet: the images are not needed")
+    add_images(options)
+
+
+def add_images(options: argparse.ArgumentParser) -> None:
+    """Adds where the images of a table are, which it says itself only of its own folder."""
+    add = options.add_argument
     add(
         "--data",
         metavar="WHERE",
-        help="where the images are now, if not where they were when the table was made",
+        help="where the images of the table are, if not in its own folder: their file, folder or "
+        "pattern, or the run whose data they are",
+    )
+    add(
+        "--catalogue",
+        metavar="FILE",
+        help="the catalogue that they were matched with on the sky, if not in its own folder",
     )
 
 
@@ -157,7 +169,7 @@ def run(
         distributed.enable_compilation_cache()
         main(parsed, f"astrojax {name} {shlex.join(given)}")
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {errors.printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is left", file=sys.stderr)

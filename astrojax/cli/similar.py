@@ -39,7 +39,7 @@ def _similar(given: argparse.Namespace, command: str) -> None:
     out, png = contact_sheet.check_listing(given)
     rows = search.Rows(given.table)
     queries = search.find(rows, given.id)
-    opened = None if given.no_sheet else contact_sheet.images_of(rows.path, given.data)
+    opened = contact_sheet.images_of(rows.path, given)
     index, cosine = search.similar(rows, queries, given.n)
     count = index.shape[1]
     # Each query stands before its neighbours, with rank 0 and cosine 1.

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax.data import validate
+from astrojax.data import untrusted, validate
 from astrojax.data.open import reader_names
 from astrojax.errors import UserError
+from astrojax.files import reading
 
 _SUFFIXES = {
     ".h5": "hdf5",
@@ -42,6 +43,7 @@ _DEFAULTS: dict[str, Any] = {
     "hdu": None,
     "unmatched": "error",
     "unmatched_file": None,
+    "follow_links": False,
     "select": {},
 }
 _COLUMNS = {
@@ -176,11 +178,9 @@ def belongs_to_catalogue(key: str) -> bool:
 
 def tfds_splits(section: Mapping[str, Any]) -> list[str]:
     """Returns the splits of a TFDS data set."""
-    import tensorflow_datasets as tfds
-
     folder = Path(section["directory"]) / section["dataset"]
     version = sorted(folder.glob("**/dataset_info.json"))[-1].parent
-    return list(tfds.builder_from_directory(version).info.splits)
+    return list(untrusted.open_tfds(version).info.splits)
 
 
 def _standard(names: Iterable[str]) -> dict[str, str]:
@@ -221,7 +221,7 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
 
 def stated(path: str) -> dict[str, Any]:
     """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
-    with _opened(path) as file:
+    with untrusted.open_hdf5(path) as file:
         found = {
             "bands": tuple(map(str, file.attrs.get("bands", ()))),
             "unit": str(file.attrs.get("unit", "")),
@@ -231,33 +231,18 @@ def stated(path: str) -> dict[str, Any]:
 
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
     where = os.path.basename(path)
-    with _opened(path) as file:
-        shapes = {name: file[name].shape for name in file if hasattr(file[name], "shape")}
+    with untrusted.open_hdf5(path) as file:
+        shapes = untrusted.hdf5_shapes(file)
     image = _image(shapes, settings, where)
     columns = {"image": image, **_standard(n for n, shape in shapes.items() if len(shape) == 1)}
     return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
 
 
-def _opened(path: str) -> Any:
-    import h5py
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path} is not a readable HDF5 file ({error})") from None
-
-
 def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
     where = os.path.basename(path)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable NPZ archive ({error})") from None
-    with archive:
+    with untrusted.open_npz(path) as archive:
         image = _image(archive.files, settings, where)
-        shape = () if image == "blob" else archive[image].shape
+        shape = () if image == "blob" else untrusted.npz_header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
     return {"columns": columns, "layout": _layout(shape, len(bands), settings, where)}
 
@@ -274,7 +259,8 @@ def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> 
     files = sorted(glob.glob(pattern))
     if not files:
         raise UserError(f"no file matches {path!r}")
-    schema = pq.read_schema(files[0])
+    with reading(files[0]):
+        schema = pq.read_schema(files[0])
     where = os.path.basename(files[0])
     image = _image(schema.names, settings, where)
     kind = schema.field(image).type
@@ -301,7 +287,7 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
     try:
         with fits.open(first, memmap=False, lazy_load_hdus=False) as opened:
             shapes = {i: (h.name, h.shape) for i, h in enumerate(opened) if _is_image(h)}
-    except OSError as error:
+    except Exception as error:  # astropy's are of many kinds
         raise UserError(f"{first} cannot be read ({error})") from None
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]

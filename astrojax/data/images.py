@@ -301,7 +301,7 @@ def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"
     from PIL import Image
 
     try:
-        picture: Image.Image = Image.open(io.BytesIO(data))
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
         picture.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise Unreadable(f"{where}: {error}") from None

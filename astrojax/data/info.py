@@ -8,9 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Shaped
 
+from astrojax.config import call
 from astrojax.data.noise import robust_sigma
 from astrojax.data.units import UNCALIBRATED, UNITS, Unit
 from astrojax.errors import UserError
+
+MAX_SIDE = 16384  # pixels along a side of an image that a file announces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +52,45 @@ class DataInfo:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "DataInfo":
-        """Returns the inverse of `to_json`, also after a round trip through JSON text."""
+        """Returns the inverse of `to_json`, also after a round trip through JSON text.
+
+        Raises:
+            UserError: A field is unknown, missing, or not of its type.
+        """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
         }
         values["left_out"] = tuple((str(why), int(n)) for why, n in values.get("left_out", ()))
-        return cls(**values)
+        return call(_described, values, path="card.data")
 
     def leaving_out(self, counts: Mapping[str, int]) -> "DataInfo":
         """Returns the same with more left out: {reason: count}; counts of 0 are not kept."""
         added = tuple((reason, int(count)) for reason, count in counts.items() if count)
         return dataclasses.replace(self, left_out=self.left_out + added)
+
+
+def _described(
+    *,
+    bands: tuple[str, ...],
+    image_size: int,
+    pixel_scale: float | None = None,
+    unit: str = "unknown",
+    zero_point: float | None = None,
+    noise: tuple[float, ...] | None = None,
+    extinction: tuple[float, ...] | None = None,
+    classes: tuple[str, ...] | None = None,
+    catalogue_bands: tuple[str, ...] | None = None,
+    left_out: tuple[tuple[str, int], ...] = (),
+) -> DataInfo:
+    """Returns what a file says of its pixels, after a check that it can be."""
+    said = dict(locals())
+    if not bands or not 0 < image_size <= MAX_SIDE:
+        raise UserError(f"the images have {len(bands)} bands and {image_size} pixels a side")
+    for name in ("noise", "extinction"):
+        if said[name] is not None and len(said[name]) != len(bands):
+            raise UserError(f"{name} has {len(said[name])} values for {len(bands)} bands")
+    return DataInfo(**said)
 
 
 def describe(

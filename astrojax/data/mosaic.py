@@ -9,7 +9,6 @@ and prints the config section that reads them. Mosaics are read by section, so t
 than memory; tile-compressed images are found in whatever HDU they are.
 """
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from astrojax.data.noise import robust_sigma
 from astrojax.data.tables import read_table
 from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
-from astrojax.files import atomic_write
+from astrojax.files import atomic_write, reading, write_csv
 
 
 def cut(
@@ -93,7 +92,10 @@ class _Mosaics:
 
         from astrojax.data.readers.fits import same_wcs
 
-        self.opened = [fits.open(validate.file(f)) for f in files.values()]
+        self.opened = []
+        for file in files.values():
+            with reading(file):
+                self.opened.append(fits.open(validate.file(file)))
         self.hdus: list[Any] = []
         for band, hdul in zip(files, self.opened, strict=True):
             hdu = next((h for h in hdul if _is_image(h)), None)
@@ -185,13 +187,8 @@ def _list_left_out(out: Path, columns: Mapping[str, np.ndarray], rows: np.ndarra
     ids = columns.get("id", np.arange(len(columns["x"])))
     path = out.with_name(f"{out.stem}_left_out.csv")
     lost = np.isnan(columns["x"]) | np.isnan(columns["y"])
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["id", "reason"])
-        writer.writerows([str(ids[i]), "no position" if lost[i] else "near an edge"] for i in left)
+    reason = ["no position" if lost[i] else "near an edge" for i in left]
+    write_csv(path, {"id": [str(ids[i]) for i in left], "reason": reason})
     logging.warning("%d objects have no stamp: %s says who and why", len(left), path)
 
 

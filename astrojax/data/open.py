@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening a data set: the config section `data` becomes sources, one for each split."""
 
+import contextlib
 import glob
 import importlib
 import pkgutil
@@ -12,6 +13,7 @@ from astrojax.data import readers
 from astrojax.data.source import Source, cache_in_memory
 from astrojax.data.transforms.deredden import Dereddened, with_magnitudes
 from astrojax.errors import UserError
+from astrojax.files import reading
 
 # Keys that hold for every reader, in the order in which they are applied.
 COMMON = (
@@ -49,7 +51,11 @@ def open_sources(section: Mapping[str, Any]) -> dict[str, Source]:
     opened = {}
     if "cutouts" in section:
         opened["cutouts"] = _only(open_sources(section["cutouts"]))
-    return _transformed(loader(**opened), section)
+    place = next((section[k] for k in ("table", "path", "directory") if section.get(k)), None)
+    # What a reader of files raises comes of a damaged file; of a simulation, of an error in it.
+    with reading(place) if isinstance(place, str) else contextlib.nullcontext():
+        sources = loader(**opened)
+    return _transformed(sources, section)
 
 
 def resolve_section(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A table is opened as a whole, and a column is converted when it is asked for, so
 nobody wants cannot stop anything.
 """
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Mapping
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from astrojax.data import text_tables, validate
+from astrojax.data import text_tables, untrusted, validate
 from astrojax.data.native import missing_values, to_ids, to_native
 from astrojax.errors import UserError
+from astrojax.files import reading
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".z")
 _FORMATS = {
@@ -112,29 +114,39 @@ def read_table(file: Path, hdu: int | str | None = None) -> TableFile:
     return found
 
 
-def hdf5_columns(group: Any, prefix: str = "") -> dict[str, Callable[[], np.ndarray]]:
-    """Returns {name: what reads it} of the data sets in an HDF5 file or group.
+def hdf5_columns(
+    file: Any, prefix: str = "", *, follow_links: bool = False
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Returns {name: what reads it} of the data sets in an HDF5 file or one of its groups.
 
     Data sets in groups are called `group/name`; fields of a data set of records, as PyTables
-    writes them, `data set/field`.
+    writes them, `data set/field`. What is in other files is named, and refused when it is read.
     """
     import h5py
 
     found: dict[str, Callable[[], np.ndarray]] = {}
-    for name, node in group.items():
-        path = f"{prefix}{name}"
-        if isinstance(node, h5py.Group):
-            found |= hdf5_columns(node, f"{path}/")
-        elif isinstance(node, h5py.Dataset) and node.dtype.names:
-            for field in node.dtype.names:
-                found[f"{path}/{field}"] = functools.partial(_records, node, field)
-        elif isinstance(node, h5py.Dataset):
-            found[path] = functools.partial(node.__getitem__, ())
+    group = file[prefix] if prefix else file
+    for name in group:
+        path = f"{prefix}/{name}" if prefix else str(name)
+        inside = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        if inside and isinstance(group[name], h5py.Group):
+            found |= hdf5_columns(file, path, follow_links=follow_links)
+        elif inside and group[name].dtype.names:
+            for field in group[name].dtype.names:
+                found[f"{path}/{field}"] = functools.partial(
+                    _hdf5_values, file, path, field, follow_links
+                )
+        else:
+            found[path] = functools.partial(_hdf5_values, file, path, None, follow_links)
     return found
 
 
-def _records(node: Any, field: str) -> np.ndarray:
-    return node.fields(field)[:]
+def _hdf5_values(file: Any, path: str, field: str | None, follow_links: bool) -> np.ndarray:
+    dataset = untrusted.hdf5_dataset(file, path, follow_links=follow_links)
+    if field is None:
+        return untrusted.read_hdf5(dataset)
+    with reading(f"{Path(file.filename).name}: {path}"):
+        return dataset.fields(field)[:]
 
 
 def _kind(file: Path) -> str:
@@ -208,6 +220,7 @@ def _votable(file: Path, hdu: int | str | None) -> TableFile:
 def _parquet(file: Path, hdu: int | str | None) -> TableFile:
     import pyarrow.parquet as pq
 
+    untrusted.check_parquet(file)
     opened = pq.ParquetFile(file)
     schema = opened.schema_arrow
     columns = {n: functools.partial(_arrow, opened, n) for n in schema.names}
@@ -223,42 +236,56 @@ def _arrow(opened: Any, name: str) -> Any:
 def _hdf5(file: Path, hdu: int | str | None) -> TableFile:
     import h5py
 
-    opened = h5py.File(file, "r")
+    opened = untrusted.open_hdf5(file)
     records: dict[str, str] = {}
 
-    def visit(name: str, node: Any) -> None:
+    def visit(name: str, node: Any) -> None:  # of what is in this file: h5py follows no link here
         hidden = any(part.startswith(("_i_", "__")) for part in name.split("/"))
         if isinstance(node, h5py.Dataset) and node.dtype.names and not hidden:
             if not name.endswith(".__table_column_meta__"):
                 records[name] = ""
 
     opened.visititems(visit)
-    if hdu is not None and str(hdu) in opened and isinstance(opened[str(hdu)], h5py.Group):
-        return _parallel(file, opened[str(hdu)])
+    groups = {""}
+
+    def enter(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Group):
+            groups.add(name)
+
+    opened.visititems(enter)
+    if hdu is not None and str(hdu).strip("/") in groups:
+        return _parallel(file, opened, str(hdu).strip("/"))
     if not records:
-        return _parallel(file, opened)
-    node = opened[_chosen(file, hdu, records)]
-    columns = {n: functools.partial(_records, node, n) for n in node.dtype.names}
+        return _parallel(file, opened, "")
+    path = _chosen(file, hdu, records)
+    node = untrusted.hdf5_dataset(opened, path, follow_links=False)
+    columns = {n: functools.partial(_hdf5_values, opened, path, n, False) for n in node.dtype.names}
     return TableFile(file, columns, len(node))
 
 
-def _parallel(file: Path, group: Any) -> TableFile:
+def _parallel(file: Path, opened: Any, group: str) -> TableFile:
     """Returns the data sets of one length in a group as a table."""
-    sizes = {name: node.shape[0] for name, node in group.items() if getattr(node, "shape", ())}
-    lengths = list(sizes.values())
+    sizes = {}
+    for name in opened[group] if group else opened:
+        path = f"{group}/{name}" if group else str(name)
+        with contextlib.suppress(UserError):
+            shape = untrusted.hdf5_dataset(opened, path, follow_links=False).shape
+            sizes[str(name)] = shape[0] if shape else -1
+    lengths = [length for length in sizes.values() if length >= 0]
     size = max(set(lengths), key=lengths.count) if lengths else 0
-    names = [name for name, length in sizes.items() if length == size]
-    columns = {name: functools.partial(group[name].__getitem__, ()) for name in names}
+    columns = {
+        name: functools.partial(_hdf5_values, opened, f"{group}/{name}", None, False)
+        for name, length in sizes.items()
+        if length == size
+    }
     return TableFile(file, columns, size)
 
 
 def _npz(file: Path, hdu: int | str | None) -> TableFile:
-    archive = np.load(file, allow_pickle=False)
-    return TableFile(
-        file,
-        {name: functools.partial(archive.__getitem__, name) for name in archive.files},
-        len(archive[archive.files[0]]),
-    )
+    with untrusted.open_npz(file) as archive:
+        arrays = {n: untrusted.npz_array(archive, n, file.name) for n in archive.files}
+    columns = {n: functools.partial(arrays.__getitem__, n) for n in arrays}
+    return TableFile(file, columns, len(next(iter(arrays.values()), ())))
 
 
 def _text(file: Path, hdu: int | str | None) -> TableFile:

@@ -24,6 +24,7 @@ from astrojax.data.classes import MISSING_WORDS
 from astrojax.data.native import to_native
 from astrojax.errors import UserError
 
+_MOST_COLUMNS = 10_000
 _PROBED = 100  # values that are tried before the whole of a column
 _HEAD = 1 << 18  # bytes in which the dialect is seen
 _DELIMITERS = (",", ";", "\t", "|")
@@ -191,6 +192,8 @@ def _dialect(lines: list[str], file: Path) -> _Dialect:
             raise UserError(f"the first line of {file} holds numbers, not the names of the columns")
     if names is None or not body:
         raise UserError(f"{file} has no rows under the names of its columns")
+    if len(names) > _MOST_COLUMNS:
+        raise UserError(f"{file} is no table: a line of it has {len(names)} columns")
     row = _fields(lines[body[0]], delimiter)
     return _Dialect(_named(names, row, file), delimiter, body[0], {})
 

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float
 
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 SHEET_OBJECTS = 25
 
@@ -171,7 +172,7 @@ def curves_figure(
     canvas = plots.figure(8.4, 3.8)
     left, right = canvas.subplots(1, 2)
     for name, values in score.items():
-        label = name.replace("_", " ")
+        label = plots.plain_text(name.replace("_", " "))
         precision, recall, _ = precision_recall_curve(truth, values)
         left.plot(recall, precision, lw=1.3, label=label)
         false, true, _ = roc_curve(truth, values)

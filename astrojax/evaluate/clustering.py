@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.evaluate import plots, quantities, resampling
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 GRID_CLUSTERS, GRID_SAMPLES = 9, 9
 

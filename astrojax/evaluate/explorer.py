@@ -8,12 +8,10 @@ graphics hardware, on one of two busy cores.
 """
 
 import base64
-import html
 import io
-import json
 import math
+import re
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
 from astrojax.data.source import Source
-from astrojax.evaluate import plots, quantities
+from astrojax.evaluate import pages, plots, quantities
 from astrojax.evaluate.projection import Method, choose, project
 from astrojax.evaluate.report import Link, Section
 from astrojax.files import write_text
@@ -71,12 +69,7 @@ def page(
         "map": [to_hex(c) for c in colormaps["viridis"](np.arange(256))],
         "palette": [to_hex(c) for c in color_sequences["tab10"]],
     }
-    # Only "</" could end the element early.
-    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    template = resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")
-    template = template.replace("__TITLE__", html.escape(title))
-    template = template.replace("__AXES__", html.escape(axes_name))
-    return template.replace("__DATA__", text)
+    return pages.render("explorer", data=data, title=title, axes_name=axes_name)
 
 
 def thumbnails(
@@ -160,7 +153,8 @@ def _rank(name: str) -> int:
 
 def _column(name: str, values: np.ndarray) -> dict[str, Any] | None:
     """Returns a column of the page; the colors of numbers run over the central 96% of them."""
-    label = quantities.describe(name).replace("$", "")  # a page knows no mathematical typesetting
+    # A page knows no mathematical typesetting.
+    label = re.sub(r"(?<!\\)\$", "", quantities.describe(name)).replace(r"\$", "$")
     if values.dtype.kind not in "biuf":
         names, index = np.unique(values.astype(str), return_inverse=True)
         if len(names) > CLASSES or not any(names):

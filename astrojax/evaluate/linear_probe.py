@@ -16,7 +16,8 @@ from astrojax.evaluate import plots, quantities, resampling
 from astrojax.evaluate.classification import confusion, majority_class_accuracy, metrics
 from astrojax.evaluate.regression import metrics as regression_metrics
 from astrojax.evaluate.regression import scatter_figure
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 
 class Probe(NamedTuple):

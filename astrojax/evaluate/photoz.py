@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, resampling
-from astrojax.evaluate.report import Figure, Section, Sheet, write_csv
+from astrojax.evaluate.report import Figure, Section, Sheet
+from astrojax.files import write_csv
 
 
 def metrics(
@@ -99,7 +100,7 @@ def density_figure(
         label = r"$\pm 0.15\,(1+z)$" if sign == 1 else None
         edge = line + sign * 0.15 * (1 + line)
         axes.plot(line, edge, color="crimson", lw=1, ls="--", label=label)
-    axes.set(xlim=(0, top), ylim=(0, top), aspect="equal", title=title)
+    axes.set(xlim=(0, top), ylim=(0, top), aspect="equal", title=plots.plain_text(title))
     axes.set(
         xlabel=r"reference redshift $z_\mathrm{ref}$",
         ylabel=r"predicted redshift $z_\mathrm{pred}$",

@@ -14,7 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.data.noise import robust_sigma
+from astrojax.errors import printable
 from astrojax.files import atomic_write
+
+LETTERS = 100  # of a text from data that are shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -32,6 +35,15 @@ def save(canvas: "Canvas", path: Path) -> Path:
     with atomic_write(path) as temporary:
         canvas.savefig(temporary, dpi=130)
     return path
+
+
+def plain_text(text: Any) -> str:
+    """Returns text from data, such as an id or a class, for a figure: no typesetting, no end.
+
+    matplotlib takes what stands between dollar signs for mathematics, and fails where it is none.
+    """
+    shown = printable(str(text)).replace("$", r"\$")
+    return shown if len(shown) <= LETTERS else f"{shown[: LETTERS - 1].rstrip(chr(92))}…"
 
 
 def rgb(
@@ -120,9 +132,9 @@ def contact_sheet(
         cell.axis("off")
     for cell, picture, caption in zip(cells, pictures, captions, strict=False):
         cell.imshow(picture, interpolation="nearest")
-        cell.set_title(caption, fontsize=8, pad=3)
+        cell.set_title(plain_text(caption), fontsize=8, pad=3)
     if title:
-        canvas.suptitle(title, fontsize=11)
+        canvas.suptitle(plain_text(title), fontsize=11)
     return save(canvas, path)
 
 
@@ -141,8 +153,9 @@ def matrix(
     canvas = figure(2.8 + 0.42 * min(width, 40), 1.9 + 0.32 * min(height, 60))
     axes = canvas.subplots()
     image = axes.imshow(fraction, cmap="Blues", vmin=0, aspect="auto")
-    axes.set_xticks(range(width), columns, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(height), rows, fontsize=8)
+    named = [plain_text(name) for name in columns]
+    axes.set_xticks(range(width), named, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(height), [plain_text(name) for name in rows], fontsize=8)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if height * width <= 400:
         for i, j in np.ndindex(height, width):
@@ -203,7 +216,8 @@ def _classes(
     palette = color_sequences["tab20"]
     for i, name in enumerate(names):
         chosen = plane[label == i]
-        cell.scatter(*chosen.T, s=size, lw=0, color=palette[(2 * i + i // 10) % 20], label=name)
+        color = palette[(2 * i + i // 10) % 20]
+        cell.scatter(*chosen.T, s=size, lw=0, color=color, label=plain_text(name))
     dots = cell.legend(fontsize=7, loc="best", framealpha=0.7).legend_handles
     for dot in dots:
         dot.set_sizes([18])  # the points themselves can be too small to tell colors by
@@ -239,7 +253,7 @@ def loss_curves(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
         # A loss that falls a hundredfold is a flat line on a linear axis.
         if values.min() > 0 and values.max() > 30 * values.min():
             cell.set_yscale("log")
-        cell.set(xlabel="training step", ylabel=panel.replace("_", " "))
+        cell.set(xlabel="training step", ylabel=plain_text(panel.replace("_", " ")))
         if len(lines) > 1:
             cell.legend(fontsize=8, frameon=False)
     for cell in cells[len(curves) :]:

@@ -17,6 +17,7 @@ from astrojax.data.info import DataInfo
 from astrojax.data.source import Source
 from astrojax.data.units import magnitude
 from astrojax.errors import UserError
+from astrojax.evaluate import plots
 
 NAMES = {
     "redshift": "redshift $z$",
@@ -145,9 +146,13 @@ def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]
 
 
 def describe(name: str) -> str:
-    """Returns an axis label with its unit for a scalar of `scalars`."""
+    """Returns an axis label with its unit for a scalar of `scalars`, as matplotlib takes it."""
+    return _label(name) if name.lower() in NAMES else _label(plots.plain_text(name))
+
+
+def _label(name: str) -> str:
     if name.startswith("predicted_"):
-        return f"predicted {describe(name.removeprefix('predicted_'))}"
+        return f"predicted {_label(name.removeprefix('predicted_'))}"
     for kind, unit in (("magnitude", " (mag)"), ("flux", "")):
         if name.startswith(f"{kind}_error_"):
             return f"error of {name.removeprefix(f'{kind}_error_')} {kind}{unit}"

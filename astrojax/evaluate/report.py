@@ -7,14 +7,13 @@ A number `x` may have its error beside it under the name `x_error`; the two are 
 import base64
 import csv
 import dataclasses
-import html
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from astrojax.evaluate import pages
 from astrojax.files import write_text
 
 SHEET_ROWS = 40  # more of a CSV than anyone reads in a browser stays in the file
@@ -65,17 +64,6 @@ class Section:
     links: list[Link] = dataclasses.field(default_factory=list)
 
 
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
-    """Writes parallel columns as CSV, whole or not at all; floats with six significant digits."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([f"{v:.6g}" if _is_float(v) else v for v in row])
-    write_text(path, text.getvalue())
-    return path
-
-
 def write(
     out: Path, sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]
 ) -> str:
@@ -110,7 +98,8 @@ def table(sections: Sequence[Section]) -> str:
         for i, (name, value) in enumerate(rows):
             title = section.title if i == 0 else ""
             grid.add_row(title, name, value, end_section=i == len(rows) - 1)
-    console = Console(width=100, color_system=None, force_terminal=False)
+    # Without markup: names of classes may have brackets.
+    console = Console(width=100, color_system=None, force_terminal=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(grid)
     return capture.get()
@@ -129,80 +118,49 @@ def paired(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
 def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     """Returns one HTML page with its images inside: nothing is fetched when it is opened."""
     name, data = (config.get(k, {}).get("name", "") for k in ("method", "data"))
-    title = _e(f"{name} on {data}" if name and data else "astrojax evaluation")
-    parts = [_HEAD.replace("TITLE", title)]
-    links = (f'<a href="#{_e(s.title)}">{_heading(s)}</a>' for s in sections)
-    parts.append(f"<nav>{' · '.join(links)}</nav>")
-    for section in sections:
-        parts.append(f'<section id="{_e(section.title)}"><h2>{_heading(section)}</h2>')
-        if section.text:
-            parts.append(f"<p>{_e(section.text)}</p>")
-        if section.metrics:
-            parts.append(_rows(("metric", "value"), paired(section.metrics)))
-        parts += [
-            f'<p><a href="{_e(Path(k.path).name)}">{_e(k.caption)}</a></p>' for k in section.links
-        ]
-        parts += [_image(figure) for figure in section.figures]
-        parts += [_sheet(sheet) for sheet in section.sheets]
-        parts.append("</section>")
-    parts.append("<section><h2>Cost</h2>" + _rows(("what", "value"), list(cost.items())))
-    settings = json.dumps(config, indent=2, default=str)
-    parts.append(f"<details><summary>Configuration</summary><pre>{_e(settings)}</pre></details>")
-    parts.append("</section></body></html>\n")
-    return "\n".join(parts)
-
-
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>TITLE</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1f24; background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; border-bottom: 1px solid #d0d7de;
-     margin-top: 2rem }
-table { border-collapse: collapse; margin: .8rem 0; font-size: .9rem }
-td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #eaeef2 }
-td { font-variant-numeric: tabular-nums } div.wide { overflow-x: auto }
-figure { margin: 1.2rem 0 } img { max-width: 100% } figcaption { color: #57606a; font-size: .9rem }
-pre { background: #f6f8fa; padding: .8rem; overflow-x: auto; font-size: .8rem }
-</style></head><body><h1>TITLE</h1>"""
-
-
-def _heading(section: Section) -> str:
-    return _e(section.title.replace("_", " "))
-
-
-def _image(figure: Figure) -> str:
-    data = base64.b64encode(Path(figure.path).read_bytes()).decode()
-    caption = _e(figure.caption)
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+    return pages.render(
+        "report",
+        title=f"{name} on {data}" if name and data else "astrojax evaluation",
+        sections=[
+            {
+                "id": section.title,
+                "heading": section.title.replace("_", " "),
+                "text": section.text,
+                "metrics": paired(section.metrics),
+                "links": [(Path(link.path).name, link.caption) for link in section.links],
+                "figures": [(_base64(figure.path), figure.caption) for figure in section.figures],
+                "sheets": [_sheet(sheet) for sheet in section.sheets],
+            }
+            for section in sections
+        ],
+        cost=list(cost.items()),
+        settings=json.dumps(config, indent=2, default=str),
     )
 
 
-def _sheet(sheet: Sheet) -> str:
+def _base64(path: Path) -> str:
+    return base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def _sheet(sheet: Sheet) -> dict[str, Any]:
+    """Returns the header, the first rows and the caption of a CSV."""
+    csv.field_size_limit(2**31 - 1)  # an id may be long
     with open(sheet.path, newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     more = len(rows) - SHEET_ROWS
     note = f"; the first {SHEET_ROWS} of {len(rows)} rows" if more > 0 else ""
     shown = [name for name in header if name.removesuffix("_error") not in set(header) - {name}]
-    body = _rows(
-        [name.replace("_", " ") for name in shown],
-        [_cells(dict(zip(header, row, strict=True)), shown) for row in rows[:SHEET_ROWS]],
-    )
-    caption = f"{sheet.caption} ({Path(sheet.path).name}{note})"
-    return f'<div class="wide">{body}</div><p><small>{_e(caption)}</small></p>'
+    return {
+        "header": [name.replace("_", " ") for name in shown],
+        "rows": [_cells(dict(zip(header, row, strict=True)), shown) for row in rows[:SHEET_ROWS]],
+        "caption": f"{sheet.caption} ({Path(sheet.path).name}{note})",
+    }
 
 
 def _cells(row: Mapping[str, str], shown: Sequence[str]) -> list[str]:
     """Returns the cells of a row; a number and its error are one."""
     errors = {name: row.get(f"{name}_error", "") for name in shown}
     return [_number(float(row[n]), float(errors[n])) if errors[n] else row[n] for n in shown]
-
-
-def _rows(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{_e(cell)}</th>" for cell in header)
-    body = ("<tr>" + "".join(f"<td>{_e(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 
 def _number(value: float, error: float | None) -> str:
@@ -217,12 +175,3 @@ def _number(value: float, error: float | None) -> str:
 def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
     # JSON has no NaN: a reader in another language would reject the file.
     return {n: float(v) if math.isfinite(v) else None for n, v in metrics.items()}
-
-
-def _is_float(value: Any) -> bool:
-    # NumPy's float32 is no Python float, but formats as one.
-    return isinstance(value, float) or type(value).__name__.startswith("float")
-
-
-def _e(value: Any) -> str:
-    return html.escape(str(value), quote=True)

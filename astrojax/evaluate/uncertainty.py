@@ -115,7 +115,7 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
         label=r"exact, $\pm 2\sigma$ binomial",
     )
     for name, points in curves.items():
-        axes.plot(*points.T, lw=1.6, label=name)
+        axes.plot(*points.T, lw=1.6, label=plots.plain_text(name))
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="nominal coverage", ylabel="share of test objects inside")
     axes.legend(fontsize=8, frameon=False, loc="upper left")

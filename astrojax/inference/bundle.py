@@ -14,6 +14,7 @@ in a hundred validation images is outside of what the model was trained on.
 """
 
 import hashlib
+import inspect
 import json
 import os
 import warnings
@@ -28,6 +29,7 @@ from jaxtyping import Bool, Float, Num
 
 import astrojax
 from astrojax import distributed, files
+from astrojax.config import call, plain
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource, Source, Subset
 from astrojax.data.validate import same_data
@@ -43,6 +45,7 @@ from astrojax.training.run import Run
 FILES = ("model.safetensors", "config.json", "card.json")
 _REFERENCE = "reference.safetensors"
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
+_FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
 _TRAINING, _VALIDATION = 4096, 2048  # images of the reference, and of those that set its threshold
@@ -78,7 +81,10 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
         temporary.mkdir(parents=True, exist_ok=True)
         save_file(_arrays(method), temporary / "model.safetensors")
         save_file({"embedding": reference}, temporary / _REFERENCE)
-        checkpoint.write_config(temporary, {"method": config["method"]})
+        section = dict(config["method"])
+        if section.get("simulator"):
+            section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
+        checkpoint.write_config(temporary, {"method": section})
         card["sha256"] = {name: _sha256(temporary / name) for name in _CHECKED}
         files.write_json(temporary / "card.json", card)
         os.replace(temporary, folder)
@@ -243,18 +249,34 @@ def load(folder: str | Path) -> Model:
     card = _read_card(folder)
     present = [folder / name for name in (*FILES, _REFERENCE) if (folder / name).is_file()]
     for name in _CHECKED:  # the sample of training images may be left out of what is shared
-        if folder / name in present and _sha256(folder / name) != card["sha256"][name]:
+        if folder / name in present and _sha256(folder / name) != card["sha256"].get(name):
             raise UserError(
                 f"{folder}: {name} is not the file that its card describes (SHA-256): the bundle "
                 "is damaged or was changed; copy it again, or export it again"
             )
-    section = checkpoint.read_config(folder)["method"]
-    method = build(section, info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
-    _fill(method, _read_arrays(folder / "model.safetensors"), folder)
+    arrays = _read_arrays(folder / "model.safetensors")
     shared = folder / _REFERENCE in present
-    reference = _read_arrays(folder / _REFERENCE)["embedding"] if shared else None
+    with files.reading(f"the bundle {folder}"):
+        section = checkpoint.read_config(folder)["method"]
+        _check_files(section, folder)
+        method = build(section, info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
+        _fill(method, arrays, folder)
+        reference = _read_arrays(folder / _REFERENCE)["embedding"] if shared else None
+        if reference is not None and (reference.ndim != 2 or reference.dtype != np.float32):
+            raise UserError(f"{folder}: the reference is no table of embeddings")
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in present))
     return Model(method, card, reference, digest.hexdigest()[:12])
+
+
+def _check_files(section: Any, folder: Path) -> None:
+    """Raises `UserError` if a method's config names files, which only training needs."""
+    simulator = section.get("simulator") or {}
+    for key in _FILE_KEYS:
+        if simulator.get(key) is not None:
+            raise UserError(
+                f"{folder}: the config names the file {simulator[key]!r}, which is not opened "
+                "because a bundle says so: export the run again"
+            )
 
 
 def _sha256(path: Path) -> str:
@@ -270,13 +292,33 @@ def _read_card(folder: Path) -> dict[str, Any]:
     """
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        version, complete = card.get("astrojax"), {"data", "outside"} <= set(card)
-    except (AttributeError, ValueError) as error:
+        version = card.get("astrojax")
+    except (AttributeError, ValueError, RecursionError) as error:
         raise UserError(f"{folder}: card.json is damaged ({error}): export the run again") from None
     checkpoint.check_version(version if "sha256" in card else None, str(folder))
-    if not complete or not set(_CHECKED) <= set(card["sha256"]):
-        raise UserError(f"{folder}: card.json lacks entries: export the run again")
+    said = {name: plain(card[name]) for name in inspect.signature(_card).parameters if name in card}
+    call(_card, said, path="card")
     return card
+
+
+def _card(
+    *,
+    data: dict,
+    dereddened: bool,
+    crop: int | None,
+    stretch: dict | None,
+    pixel_spread: tuple[float, ...],
+    trained_on: str,
+    sha256: dict[str, str],
+    outside: dict[str, float],
+) -> None:
+    """Checks that a card has the entries that a model needs, in the types that they have."""
+    if len(pixel_spread) != len(data.get("bands", ())):
+        raise UserError("card.pixel_spread has not one value for each band: export the run again")
+    if not set(_CHECKED) <= set(sha256) or not {"k", "threshold"} <= set(outside):
+        raise UserError("card.json lacks entries: export the run again")
+    if not 0 < outside["k"] == int(outside["k"]):
+        raise UserError("card.outside.k is no number of neighbours: export the run again")
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -285,12 +327,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: The file is damaged, or an array has NaN or infinite values.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # types of numbers that NumPy has not, beside what is damaged
         raise UserError(f"{path} is damaged ({error}): export the run again") from None
     for name, values in arrays.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():

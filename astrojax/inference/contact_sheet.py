@@ -2,18 +2,20 @@
 """Lists of objects of a table, and contact sheets of the images that the table was made of."""
 
 import argparse
-import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from astrojax.config import plain
+from astrojax import files
+from astrojax.data import detect
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities
-from astrojax.evaluate.report import write_csv
-from astrojax.inference import inputs, writers
+from astrojax.files import write_csv
+from astrojax.inference import inputs, table_metadata, writers
 from astrojax.inference.inputs import Opened
 
 
@@ -36,37 +38,51 @@ def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
     write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
 
 
-def images_of(table: Path, data: str | None) -> Opened:
-    """Returns the data that a table was made of.
+def images_of(table: Path, given: argparse.Namespace) -> Opened | None:
+    """Returns the data that a table was made of; None where no sheet is wanted.
 
     Args:
-        table: A table with provenance.
-        data: Another place of the same file or folder, where they have moved; or None.
+        table: A table with provenance; see `table_metadata` for what it may say.
+        given: Options of `cli.add_images`. `data` is where the images are, if not in the table's
+            folder: the same file, folder or pattern, or the run whose data they are.
 
     Raises:
-        UserError: The table does not say, or the data are no longer there.
+        UserError: The table does not say how they are read, or they are not there.
     """
-    told = writers.provenance(table)
-    if "data_section" not in told:
-        raise UserError(
-            f"{table} does not say where its images are (it was not made by `astrojax embed` or "
-            "predict): give --no-sheet"
-        )
-    section = plain(json.loads(told["data_section"]))
-    if data is not None:
-        images = section.get("cutouts", section)
-        if "path" not in images:
-            raise UserError(
-                f"--data moves a file or folder, and {table} was made of {told['data']}"
-            )
-        images["path"] = str(Path(data).expanduser().absolute())
+    if given.no_sheet:
+        return None
+    data, catalogue = given.data, given.catalogue
+    if data is not None and (Path(data).expanduser() / "config.json").is_file():
+        run = str(Path(data).expanduser())
+        with files.reading(f"the metadata of {table}"):
+            split = writers.provenance(table).get("data_split")
+        return inputs.reopen(inputs.own_section(run), split, f"the data of {run}")
+    with files.reading(f"the metadata of {table}"):
+        told = writers.provenance(table)
+    section, split = table_metadata.read(table, told)
     try:
-        return inputs.reopen(section, told["data_split"], told["data"])
+        with files.reading(f"the images of {table}"):
+            moved = {} if data is None else _moved(section.get("cutouts", section), split, data)
+            section = table_metadata.located(table, section, images=moved, catalogue=catalogue)
+            return inputs.reopen(section, split, data or f"the data of {table.name}")
     except UserError as error:
+        if "--no-sheet" in str(error):
+            raise
         raise UserError(
             f"{error}; the images of {table} are wanted for the sheet: say with --data where they "
-            "are now, or give --no-sheet"
+            "are, or give --no-sheet"
         ) from None
+
+
+def _moved(images: Mapping[str, Any], split: str, data: str) -> dict[str, Any]:
+    """Returns the keys of the images' section that say where they are, as the user says it."""
+    place = os.path.abspath(os.path.expanduser(data))
+    if images["name"] == "tfds":
+        found = detect.look("tfds", place, (), {})
+        return {key: found[key] for key in ("directory", "dataset")}
+    if images["name"] in ("fits", "parquet") and os.path.isdir(place):
+        _, place = detect.recognise(place, {})
+    return {"path": {split: place} if isinstance(images.get("path"), Mapping) else place}
 
 
 def sheet(

@@ -84,7 +84,7 @@ def open_data(
     if data is None:
         if workdir is None:
             raise UserError("say which images: --data FILE or FOLDER; a bundle has none of its own")
-        section = _own(workdir)
+        section = own_section(workdir)
         for key, value in changes.items():
             _put(section, key, value)
         return reopen(section, split or "test", f"{split or 'test'} split of {workdir}")
@@ -153,7 +153,7 @@ def compare(model: Model, opened: Opened) -> None:
         logging.warning("%s", warning.message)
 
 
-def _own(workdir: str) -> dict[str, Any]:
+def own_section(workdir: str) -> dict[str, Any]:
     """Returns a run's data section as inference wants it: all objects, whatever their state."""
     section = checkpoint.read_config(workdir)["data"]
     for key in ("labels", "oversample", "cache_in_memory"):

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax.data.native import to_native
+from astrojax.data.untrusted import check_parquet
 from astrojax.errors import UserError
 from astrojax.evaluate import knn, projection
+from astrojax.files import reading
 from astrojax.inference import fits_table
 
 _BLOCK = 16384
@@ -33,16 +35,43 @@ class Rows:
             raise UserError(f"there is no table {str(path)!r}")
         if self.path.suffix not in (".parquet", ".fits"):
             raise UserError(f"{path}: embeddings are searched in .parquet or .fits tables")
-        self.names = self._names()
+        with reading(self.path):
+            self.names = self._names()
         for name in ("id", "embedding"):
             if name not in self.names:
                 raise UserError(
                     f"{path} has no column {name!r}: make it with astrojax embed, or "
                     "with `astrojax predict --with-embedding`"
                 )
+        if self.path.suffix == ".parquet":
+            check_parquet(self.path, by_group=True)
 
     def blocks(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yields the named columns of some thousand rows at a time, in order."""
+        """Yields the named columns of some thousand rows at a time, in order.
+
+        Raises:
+            UserError: The table is damaged or empty, ids are no single values, or embeddings no
+                vectors of numbers of one length.
+        """
+        width, rows = None, 0
+        with reading(self.path):
+            for block in self._blocks(names):
+                for name, values in zip(names, block, strict=True):
+                    kind = "f" if name == "embedding" else "biufUSO"
+                    axes = 2 if name == "embedding" else 1
+                    named = name in ("id", "embedding")
+                    if named and (values.ndim != axes or values.dtype.kind not in kind):
+                        raise UserError(f"{self.path}: the column {name!r} has another type")
+                    if name == "embedding":
+                        width = width or values.shape[1]
+                        if not width or width != values.shape[1]:
+                            raise UserError(f"{self.path}: embeddings are of several lengths")
+                rows += len(block[0])
+                yield block
+            if not rows:
+                raise UserError(f"{self.path} has no rows")
+
+    def _blocks(self, names: tuple[str, ...]) -> Iterator[tuple[np.ndarray, ...]]:
         if self.path.suffix == ".fits":
             from astropy.io import fits
 

@@ -22,7 +22,7 @@ from astrojax import distributed
 from astrojax.data import validate
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.inference import fields, flags, writers
+from astrojax.inference import fields, flags, table_metadata, writers
 from astrojax.inference.bundle import Model
 from astrojax.inference.embedder import Embedder
 from astrojax.inference.flags import Inspected
@@ -88,7 +88,7 @@ def run(
                 rows = slice(parts.rows, parts.rows + len(batch[""]))
                 beside = {name: values[rows] for name, values in columns.items()}
                 parts.add(_fields(model, opened, wanted, beside, batch))
-    writers.write(parts.files(), out, _provenance(model, opened, total, command))
+    writers.write(parts.files(), out, _provenance(model, opened, out, command))
     parts.remove()
     return out
 
@@ -181,7 +181,7 @@ def _files(section: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     return [(p, state.st_size, state.st_mtime_ns) for p, state in states]
 
 
-def _provenance(model: Model, opened: Opened, total: int, command: str) -> dict[str, str | int]:
+def _provenance(model: Model, opened: Opened, out: Path, command: str) -> dict[str, str | int]:
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)  # FITS dates are UTC
     return {
         "model": f"{type(model.method).__name__}, trained on {model.card['trained_on']}",
@@ -191,9 +191,9 @@ def _provenance(model: Model, opened: Opened, total: int, command: str) -> dict[
         "astrojax": astrojax.__version__,
         "command": command,
         "date": now.isoformat(timespec="seconds"),
-        "objects": total,
+        "objects": len(opened.source),
         "data": opened.text,
-        "data_section": json.dumps(opened.section),
+        "data_section": table_metadata.describe(opened.section, opened.split, out.parent),
         "data_split": opened.split,
     }
 

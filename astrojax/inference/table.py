@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from astrojax.data.native import to_native
+from astrojax.data.untrusted import check_parquet
 from astrojax.errors import UserError
-from astrojax.files import atomic_write
+from astrojax.files import atomic_write, reading
 
 
 @dataclasses.dataclass
@@ -50,8 +51,10 @@ class Table:
 
         if not Path(path).is_file():
             raise UserError(f"there is no table of embeddings at {path}")
-        fields = {name: to_native(col, name) for name, col in _columns(pq.read_table(path))}
-        if "embedding" not in fields:
+        check_parquet(path)
+        with reading(path):
+            fields = {name: to_native(col, name) for name, col in _columns(pq.read_table(path))}
+        if not {"id", "embedding"} <= set(fields) or fields["embedding"].ndim != 2:
             raise UserError(f"{path} has no column 'embedding': make it with `astrojax embed`")
         ids, embedding = fields.pop("id"), fields.pop("embedding")
         predictions = {k: v for k, v in fields.items() if k.startswith("predicted_")}

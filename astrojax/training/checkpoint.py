@@ -149,8 +149,10 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     path = Path(workdir) / "config.json"
     if not path.is_file():
         raise UserError(f"{workdir} holds no run: it has no config.json")
-    config = plain(json.loads(path.read_text(encoding="utf-8")))
-    check_version(config.pop("astrojax", None), str(workdir))
+    with files.reading(path):
+        config = plain(json.loads(path.read_text(encoding="utf-8")))
+        version = config.pop("astrojax", None)
+    check_version(version, str(workdir))
     return config
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from astrojax import distributed
+from astrojax import distributed, files
 from astrojax.cli import terminal
 from astrojax.config import plain
 from astrojax.errors import UserError
-from astrojax.evaluate import report
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for the experiments
 
@@ -73,6 +72,6 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        report.write_csv(path, {name: [row.get(name, "") for row in rows] for name in names})
+        files.write_csv(path, {name: [row.get(name, "") for row in rows] for name in names})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -237,3 +237,44 @@ def test_ten_thousand_points_are_drawn_smoothly(browser, tmp_path):
     )
     assert drawn < 200
     print(f"10,000 points: {drawn:.1f} ms")
+
+
+HOSTILE = [
+    "<!--<script>",
+    "</script><script>window.ran = 1</script>",
+    "<img src=x onerror=window.ran=1>",
+    "__DATA__{{ data }}",
+    "=cmd|' /C calc'!A0",
+    "-12.5",
+    "\u2028\u2029&amp;",
+    '"quoted"',
+]
+
+
+def test_names_run_nothing_and_are_shown_as_they_are(browser, tmp_path):
+    points = np.random.default_rng(0).normal(size=(len(HOSTILE), 2))
+    columns = {name: points[:, 0] for name in HOSTILE} | {"class": np.array(HOSTILE)}
+    path = tmp_path / "hostile.html"
+    title = "x__DATA__<img src=x onerror=window.ran=1>"
+    path.write_text(explorer.page(HOSTILE, points, columns, title=title, axes_name="<b>"))
+    browser.open(path)
+    assert browser.js("data.ids") == HOSTILE and browser.js("document.title") == title
+    assert browser.js("document.querySelector('h1').textContent") == title
+    for i in range(len(HOSTILE)):
+        browser.js(f"hover({i})")
+        assert browser.js("document.querySelector('#card td + td').textContent") == HOSTILE[i]
+    browser.js("select([...X.keys()])")
+    rows = list(csv.reader(io.StringIO(browser.js("csv()"))))
+    ids = [row[0] for row in rows[1:]]
+    assert ids[4] == f"'{HOSTILE[4]}" and ids[5] == "-12.5" and ids[0] == HOSTILE[0]
+    assert not browser.js("window.ran") and not browser.complaints()
+    assert len(browser.fetched()) == 1
+
+
+def test_a_script_that_got_into_a_page_is_not_run(browser, task, tmp_path):
+    path = tmp_path / "changed.html"
+    added = '<img src="x" onerror="window.ran = 1"><script>window.ran = 1</script></body>'
+    path.write_text(task[1].read_text().replace("</body>", added))
+    browser.open(path)
+    assert browser.js("N") == 100 and not browser.js("window.ran")
+    assert browser.complaints()  # the browser says that the policy forbids it

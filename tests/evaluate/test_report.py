@@ -11,6 +11,7 @@ from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource
 from astrojax.errors import UserError
 from astrojax.evaluate import plots, quantities, report
+from astrojax.files import write_csv
 from astrojax.inference.table import Table
 
 
@@ -28,7 +29,7 @@ class Links(html.parser.HTMLParser):
 
 def sections(folder):
     path = plots.loss_curves([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], folder / "a.png")
-    sheet = report.write_csv(folder / "a.csv", {"id": ["<x>"], "score": [np.float32(0.123456789)]})
+    sheet = write_csv(folder / "a.csv", {"id": ["<x>"], "score": [np.float32(0.123456789)]})
     first = report.Section(
         "photoz",
         {"nmad": 0.05123, "nmad_error": 0.0012, "bias": float("nan")},
@@ -118,7 +119,7 @@ def test_loss_curves_need_no_validation(tmp_path):
 
 def test_a_number_of_a_sheet_stands_with_its_error(tmp_path):
     columns = {"lower": [0.5], "nmad": [0.05123], "nmad_error": [0.0012], "my_error": [3]}
-    sheet = report.Sheet(report.write_csv(tmp_path / "bins.csv", columns), "Bins.")
+    sheet = report.Sheet(write_csv(tmp_path / "bins.csv", columns), "Bins.")
     report.write(tmp_path, [report.Section("photoz", {}, sheets=[sheet])], {}, {})
     links = Links()
     links.feed((tmp_path / "report.html").read_text())

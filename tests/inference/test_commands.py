@@ -150,9 +150,10 @@ def test_the_same_command_goes_on_after_a_kill(run, stamps, tmp_path, monkeypatc
     assert np.isfinite(again["embedding"]).all() and again["flag_bad_pixels"][3]
 
 
-def test_similar_objects_and_a_sheet(table, tmp_path, fails, images):
+def test_similar_objects_and_a_sheet(table, stamps, tmp_path, fails, images):
     out = tmp_path / "s.csv"
-    similar.main(["--table", str(table), "--id", "s010", "s011", "-n", "8", "--out", str(out)])
+    asked = ["--table", str(table), "--id", "s010", "s011", "-n", "8", "--out", str(out)]
+    similar.main([*asked, "--data", stamps])
     found = Table.read(out)
     assert len(found) == 18 and found["id"][0] == "s010" and found["rank"][9] == 0
     assert (np.diff(found["cosine"][1:9]) <= 0).all() and "s003" not in found["id"]
@@ -162,41 +163,35 @@ def test_similar_objects_and_a_sheet(table, tmp_path, fails, images):
     assert "exists already" in fails(similar, "--table", table, "--id", "s010", "--out", out)
     line = fails(similar, "--table", table, "--id", "s10", "--out", tmp_path / "n.csv")
     assert "no object with id 's10' (near: s010" in line
-    line = fails(similar, "--table", table, "--id", "s003", "--out", tmp_path / "n.csv")
+    asked = ["--id", "s003", "--out", tmp_path / "n.csv", "--no-sheet"]
+    line = fails(similar, "--table", table, *asked)
     assert "has no embedding" in line
 
 
-def test_anomalies_are_ranked(table, tmp_path):
+def test_anomalies_are_ranked(table, stamps, tmp_path):
     for by in ("knn_distance", "mahalanobis"):
         out = tmp_path / f"{by}.csv"
-        anomalies.main(["--table", str(table), "--by", by, "-k", "5", "--out", str(out)])
+        asked = ["--table", str(table), "--by", by, "-k", "5", "--out", str(out)]
+        anomalies.main([*asked, "--data", stamps])
         found = Table.read(out)
         assert found["id"][0] == "s007" and len(found) == 59  # one has no embedding
     assert (tmp_path / "mahalanobis.png").exists()
 
 
-def test_images_that_have_moved_are_said(table, stamps, tmp_path, fails):
-    import pathlib
-
-    moved = pathlib.Path(stamps).rename(tmp_path / "moved.h5")
-    try:
-        line = fails(similar, "--table", table, "--id", "s010", "--out", tmp_path / "n.csv")
-        assert "no file" in line and "--no-sheet" in line
-        similar.main(
-            [
-                "--table",
-                str(table),
-                "--id",
-                "s010",
-                "--data",
-                str(moved),
-                "--out",
-                str(tmp_path / "n.csv"),
-            ]
-        )
-        assert (tmp_path / "n.png").exists()
-    finally:
-        moved.rename(stamps)
+def test_images_elsewhere_are_said(table, stamps, run, tmp_path, fails):
+    asked = ["--table", str(table), "--id", "s010", "--out", str(tmp_path / "n.csv")]
+    line = fails(similar, *asked)
+    assert f"give --data '{stamps}', else --no-sheet" in line
+    assert "no file" in fails(similar, *asked, "--data", tmp_path / "none.h5")
+    similar.main([*asked, "--data", stamps])
+    assert (tmp_path / "n.png").exists()
+    out = tmp_path / "own.parquet"  # of a run's own data, which the run's folder says again
+    embed.main(["--workdir", str(run), "--out", str(out)])
+    first = str(Table.read(out)["id"][0])
+    asked = ["--table", str(out), "--id", first, "--out", str(tmp_path / "o.csv")]
+    assert "give --data" in fails(similar, *asked)
+    similar.main([*asked, "--data", str(run)])
+    assert (tmp_path / "o.png").exists()
 
 
 def test_export_as_bundle_and_for_torchvision(run, tmp_path, fails):

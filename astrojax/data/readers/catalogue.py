@@ -6,7 +6,6 @@ as S-PLUS and many others write; `astrojax.data.text_tables`). The cutouts are a
 this package. What does not match is counted and written to a file.
 """
 
-import csv
 import dataclasses
 import logging
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from astrojax.data.source import Source, Subset
 from astrojax.data.split import apply
 from astrojax.data.tables import TableFile, read_table, selected
 from astrojax.errors import UserError
-from astrojax.files import atomic_write
+from astrojax.files import write_csv
 
 _TRIED, _NEAR_ARCSEC = 16, 60.0  # cutouts tried for the unit of positions; distance that agrees
 
@@ -274,14 +273,9 @@ def _report(
     ids = columns.get("id", np.arange(size))
     text = f"{len(objects)} objects have no cutout, {len(cutouts)} cutouts have no object"
     if path is not None:
-        with (
-            atomic_write(Path(path).expanduser()) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as out,
-        ):
-            writer = csv.writer(out)
-            writer.writerow(["id", "missing"])
-            writer.writerows([str(ids[i]), "cutout"] for i in objects)
-            writer.writerows([str(stamps.column("id")[i]), "object"] for i in cutouts)
+        named = [str(ids[i]) for i in objects] + [str(stamps.column("id")[i]) for i in cutouts]
+        missing = ["cutout"] * len(objects) + ["object"] * len(cutouts)
+        write_csv(Path(path).expanduser(), {"id": named, "missing": missing})
         text += f" (ids in {path})"
     if unmatched == "error":
         raise UserError(f'{text}; data.unmatched = "drop" goes on without them')

@@ -8,7 +8,6 @@ share their shape and their WCS; nothing is resampled.
 """
 
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from astrojax.data import images, validate
 from astrojax.data.keys import BadPixels, Paths, Unreadable
 from astrojax.data.source import Source
 from astrojax.data.units import UNITS, to_microjansky
+from astrojax.data.untrusted import check_memory
 from astrojax.errors import UserError
 
 # BUNIT as found in the wild, in lower case, against the names of `describe.UNITS`.
@@ -189,11 +189,12 @@ class FitsImages:
             try:
                 # Without a memory map: gzip has none, and an open map costs a file handle.
                 with fits.open(file, memmap=False) as opened:
+                    check_memory(getattr(opened[hdu], "shape", ()), 8, str(file))
                     data, header = opened[hdu].data, opened[hdu].header
-            except (OSError, TypeError, ValueError, EOFError, zlib.error) as error:
-                raise images.Unreadable(f"{file} cannot be read ({error}){images.SKIP}") from None
             except (KeyError, IndexError):
                 raise UserError(f"{file} has no HDU {hdu!r}: set data.hdus") from None
+            except Exception as error:  # astropy's are of many kinds
+                raise images.Unreadable(f"{file} cannot be read ({error}){images.SKIP}") from None
             if data is None or data.ndim not in (2, 3):
                 raise UserError(f"{file}: HDU {hdu!r} holds no image: set data.hdus")
             planes += [data] if data.ndim == 2 else list(data)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, stated, validate
+from astrojax.data import images, stated, untrusted, validate
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
@@ -36,6 +36,7 @@ def load(
     info: dict,
     crop: int | None = None,
     bad_pixels: BadPixels = "error",
+    follow_links: bool = False,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an HDF5 file, or one for each split.
@@ -53,6 +54,8 @@ def load(
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         bad_pixels: "error" or "mask".
+        follow_links: Whether datasets may be in other files that the file names (external links,
+            external storage, virtual data sets); only for files that you trust.
         split: See `astrojax.data.split.apply`.
 
     Raises:
@@ -62,7 +65,7 @@ def load(
 
     def open_one(one: str, name: str) -> Source:
         names = images.with_thinning(columns, label_thinning, name)
-        stamps, found = open_images(validate.file(one), names, layout)
+        stamps, found = open_images(validate.file(one), names, layout, follow_links=follow_links)
         clean = standardise(
             found,
             sentinels=sentinels or {},
@@ -99,36 +102,52 @@ def _encoded(
 
 
 def open_images(
-    file: Path, names: Mapping[str, Any], layout: str, optional: tuple[str, ...] = ()
+    file: Path,
+    names: Mapping[str, Any],
+    layout: str,
+    optional: tuple[str, ...] = (),
+    *,
+    follow_links: bool = False,
 ) -> tuple["Hdf5Images", dict[str, np.ndarray]]:
     """Returns the stamps and the columns of a file; datasets named in `optional` may be absent.
 
     Raises:
-        UserError: It is no HDF5 file, a dataset is missing, or the images have not 4 axes.
+        UserError: It is no HDF5 file, a dataset is missing or in another file that is not to be
+            followed, or the images have not 4 axes.
     """
-    import h5py
+    with untrusted.open_hdf5(file) as handle:
+        there = list(handle)  # `in` would open what an external link names
+        names = {k: v for k, v in names.items() if v not in optional or v in there}
+        image = validate.key(names.get("image", "images"), there, file.name)
 
-    try:
-        handle = h5py.File(file, "r")
-    except OSError as error:
-        raise UserError(f"{file} is not a readable HDF5 file ({error})") from None
-    with handle:
-        available = hdf5_columns(handle)
-        names = {k: v for k, v in names.items() if v not in optional or v in available}
-        image = validate.key(names.get("image", "images"), handle, file.name)
-        if handle[image].ndim != 4:
-            raise UserError(f"{file.name}: {image} has shape {handle[image].shape}, not 4 axes")
+        available = hdf5_columns(handle, follow_links=follow_links)
+
+        def dataset(name: str) -> Any:
+            return untrusted.hdf5_dataset(handle, name, follow_links=follow_links)
+
+        stored = dataset(image)
+        if stored.ndim != 4:
+            raise UserError(f"{file.name}: {image} has shape {stored.shape}, not 4 axes")
+        untrusted.check_memory(stored.shape[1:], stored.dtype.itemsize, f"a stamp of {file.name}")
         found = read(lambda name: available[name](), available, names, where=file.name)
         said = stated.from_attributes(handle.attrs)
-        return Hdf5Images(file, image, layout, len(handle[image]), said), found
+        return Hdf5Images(file, image, layout, len(stored), said, follow_links), found
 
 
 class Hdf5Images:
     """One dataset [n c h w] or [n h w c] of an HDF5 file, opened once per process."""
 
-    def __init__(self, path: Path, dataset: str, layout: str, size: int, stated: Mapping[str, Any]):
+    def __init__(
+        self,
+        path: Path,
+        dataset: str,
+        layout: str,
+        size: int,
+        stated: Mapping[str, Any],
+        follow_links: bool,
+    ):
         self.path, self.dataset, self.layout, self.size = path, dataset, layout, size
-        self.stated = dict(stated)
+        self.stated, self.follow_links = dict(stated), follow_links
         self._opened: tuple[int, Any] | None = None
 
     def __len__(self) -> int:
@@ -143,11 +162,11 @@ class Hdf5Images:
         return f"{self.path.name}, row {index}"
 
     def _data(self) -> Any:
-        import h5py
-
         # A handle does not survive a fork: HDF5 keeps state per process.
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), h5py.File(self.path, "r")[self.dataset])
+            file = untrusted.open_hdf5(self.path)
+            opened = untrusted.hdf5_dataset(file, self.dataset, follow_links=self.follow_links)
+            self._opened = (os.getpid(), opened)
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, Any]:

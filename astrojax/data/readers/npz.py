@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from astrojax.data import images, stated, validate
+from astrojax.data import images, stated, untrusted, validate
 from astrojax.data.classes import Encoder
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
@@ -92,30 +92,15 @@ def _names(
 
 def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
     """Returns the arrays that are needed: an archive unpacks an array at every access."""
-    try:
-        archive = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not a readable NPZ archive ({error})") from None
     wanted = {columns.get("image", "image"), class_names}
     for name in columns.values():
         wanted.update((name,) if isinstance(name, str) or name is None else name)
     if columns.get("image") == "blob":
         wanted.add("offsets")
-    wanted.update({"bands", "unit", "zero_point", "pixel_scale"} & set(archive.files))
-    with archive:
-        return {n: _array(archive, n, file.name) for n in wanted if n is not None}
-
-
-def _array(archive: Any, name: str, where: str) -> np.ndarray:
-    try:
-        return archive[validate.key(name, archive.files, where)]
-    except ValueError as error:
-        if isinstance(error, UserError) or "pickle" not in str(error):
-            raise
-        raise UserError(
-            f"{where}: {name} is an array of Python objects, which only a program could unpack: "
-            "save it as text, np.array(values, dtype=str), or as numbers"
-        ) from None
+    with untrusted.open_npz(file) as archive:
+        wanted.update({"bands", "unit", "zero_point", "pixel_scale"} & set(archive.files))
+        names = [validate.key(n, archive.files, file.name) for n in wanted if n is not None]
+        return {n: untrusted.npz_array(archive, n, file.name) for n in names}
 
 
 def _stamps(

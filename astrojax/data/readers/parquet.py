@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, stated, validate
+from astrojax.data import images, stated, untrusted, validate
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
 from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
 from astrojax.data.source import Source, of_classes
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
+from astrojax.files import reading
 
 CACHE_BYTES = 512 << 20  # row groups kept in memory, per process
 
@@ -173,10 +174,11 @@ def class_names(file: Path, column: str | None) -> tuple[str, ...] | None:
     import pyarrow.parquet as pq
 
     metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(metadata).get("info", {}).get("features", {})
-    feature = features.get(column)
-    labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    return tuple(feature["names"]) if labelled else None
+    with reading(f"the metadata of {file}"):
+        features = json.loads(metadata).get("info", {}).get("features", {})
+        feature = features.get(column)
+        labelled = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        return tuple(map(str, feature["names"])) if labelled else None
 
 
 def _shards(path: str) -> list[Path]:
@@ -204,6 +206,8 @@ def _column(files: list[Path], name: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    for file in files:
+        untrusted.check_parquet(file, [name])
     parts = [pq.read_table(f, columns=[name], memory_map=True).column(0) for f in files]
     kinds = {part.type for part in parts}
     if len(kinds) > 1:  # shards that pandas wrote, each with its own guess

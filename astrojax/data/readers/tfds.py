@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, untrusted, validate
 from astrojax.data.info import DataInfo
 from astrojax.data.native import mark_missing
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, write_json
+from astrojax.files import atomic_write, reading, write_json
 
 VERSION = "1.0.0"
 _MASK = "missing:"  # before the name of a column, of what is missing in it
@@ -50,17 +50,15 @@ def load(
         UserError: The data set is not there (the message has the command that makes it), or it
             has no such split.
     """
-    import tensorflow_datasets as tfds
-
     path = _prepared(Path(directory).expanduser(), dataset)
-    builder = tfds.builder_from_directory(path)
+    builder = untrusted.open_tfds(path)
     sources: dict[str, Source] = {}
     for name, spec in splits.items():
         if spec is None:
             continue
         base = spec.split("[")[0]
         validate.key(base, builder.info.splits, dataset)
-        stamps = TfdsImages(path, base)
+        stamps = TfdsImages(path, base, encoded=dataset in STANDARD)
         opened = _standard if dataset in STANDARD else _converted
         whole = opened(builder, path, base, stamps, crop, resize)
         sources[validate.choice(name, ("train", "validation", "test"), "data.splits")] = (
@@ -204,9 +202,11 @@ def _converted(
 ) -> images.StoredSource:
     if not (path / "astrojax.json").exists():
         raise UserError(f"{path} was not converted completely: remove it and convert again")
-    info = DataInfo.from_json(json.loads((path / "astrojax.json").read_text()))
-    with np.load(path / f"columns_{split}.npz") as file:
-        stored = {name: file[name] for name in file.files}
+    with reading(path / "astrojax.json"):
+        info = DataInfo.from_json(json.loads((path / "astrojax.json").read_text("utf-8")))
+    where = f"columns_{split}.npz of {path}"
+    with untrusted.open_npz(path / f"columns_{split}.npz") as file:
+        stored = {name: untrusted.npz_array(file, name, where) for name in file.files}
     columns = {
         name: mark_missing(values, stored.get(_MASK + name))
         for name, values in stored.items()
@@ -255,17 +255,20 @@ def _part(builder: Any, spec: str) -> np.ndarray:
 class TfdsImages:
     """The images of one split, read by position; opened once per process."""
 
-    def __init__(self, path: Path, split: str):
+    def __init__(self, path: Path, split: str, *, encoded: bool):
         import tensorflow_datasets as tfds
 
-        self.path, self.split = path, split
-        self.data = tfds.builder_from_directory(path).as_data_source(split)
+        self.path, self.split, self.encoded = path, split, encoded
+        decoders = {"image": tfds.decode.SkipDecoding()} if encoded else None
+        self.data = untrusted.open_tfds(path).as_data_source(split, decoders=decoders)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
-        return self.data[index]["image"]
+        image = self.data[index]["image"]
+        # TFDS would decode any format that Pillow knows.
+        return images.decode(image, bands=3, where=self.where(index)) if self.encoded else image
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""

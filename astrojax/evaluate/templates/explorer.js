@@ -1,76 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>__TITLE__</title>
-<style>
-* { box-sizing: border-box }
-body { margin: 0; height: 100vh; display: flex; flex-direction: column; color: #1b1f24;
-       background: #fff; font: 14px/1.45 system-ui, sans-serif }
-header { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem;
-         padding: .5rem 1rem; border-bottom: 1px solid #d0d7de }
-h1 { font-size: 1rem; margin: 0 auto 0 0 }
-main { flex: 1; display: flex; min-height: 0 }
-#plane { flex: 1; position: relative; min-width: 0; overflow: hidden }
-#plane canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: none;
-                cursor: grab }
-#plane.lasso canvas { cursor: crosshair }
-#hint { position: absolute; left: .8rem; bottom: .5rem; color: #57606a; font-size: .8rem;
-        pointer-events: none }
-#card { position: absolute; pointer-events: none; background: #fff; padding: .5rem;
-        border: 1px solid #d0d7de; border-radius: 6px; box-shadow: 0 2px 8px #0003;
-        max-width: 17rem; font-size: .8rem }
-#card canvas { position: static; display: block; width: 144px; height: 144px;
-               image-rendering: pixelated; background: #000; margin-bottom: .35rem }
-#card td { padding: 0 .6rem 0 0; font-variant-numeric: tabular-nums }
-aside { width: 19rem; padding: .8rem 1rem; border-left: 1px solid #d0d7de; overflow-y: auto }
-h2 { font-size: .85rem; margin: 0 0 .4rem } section { margin-bottom: 1.2rem }
-button, select, input { font: inherit; padding: .2rem .6rem; border: 1px solid #d0d7de;
-       border-radius: 6px; background: #f6f8fa; color: inherit }
-button { cursor: pointer } button[aria-pressed=true] { background: #0969da; color: #fff }
-button:disabled { opacity: .5; cursor: default }
-#bar { width: 100%; height: 14px; display: block }
-.ends { display: flex; justify-content: space-between; font-variant-numeric: tabular-nums }
-#classes div { display: flex; align-items: center; gap: .5rem }
-#classes i { width: 12px; height: 12px; border-radius: 50%; flex: none }
-#gallery { display: flex; flex-wrap: wrap; gap: 3px }
-#gallery canvas { width: 48px; height: 48px; background: #000; cursor: pointer }
-textarea { width: 100%; height: 7rem; margin: .5rem 0; font: 12px/1.4 ui-monospace, monospace; resize: vertical }
-@media (max-width: 700px) { main { flex-direction: column } aside { width: auto; max-height: 45% } }
-</style>
-</head>
-<body>
-<header>
-  <h1>__TITLE__</h1>
-  <label>Color <select id="color"></select></label>
-  <span>
-    <button id="pan" aria-pressed="true" title="key P">Pan</button>
-    <button id="lasso" aria-pressed="false" title="key L, or drag with Shift">Lasso</button>
-    <button id="reset" title="key R">Reset view</button>
-  </span>
-  <label>Find <input id="find" size="14" placeholder="id"></label>
-</header>
-<main>
-  <div id="plane">
-    <canvas></canvas>
-    <div id="hint">__AXES__ · wheel to zoom, drag to move, lasso to select</div>
-    <div id="card" hidden><canvas width="1" height="1"></canvas><div></div></div>
-  </div>
-  <aside>
-    <section><h2 id="what"></h2>
-      <canvas id="bar" width="256" height="1"></canvas><div class="ends"></div>
-      <div id="classes"></div></section>
-    <section><h2><span id="count">0</span> selected of <span id="total"></span></h2>
-      <button id="copy" disabled>Copy ids</button>
-      <button id="save" disabled>Save CSV</button>
-      <button id="clear" disabled>Clear</button>
-      <textarea id="ids" readonly aria-label="selected ids"></textarea>
-      <div id="gallery"></div></section>
-  </aside>
-</main>
-<script type="application/json" id="data">__DATA__</script>
-<script>
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -282,9 +209,13 @@ function select(members) {
   }));
   redraw();
 }
+// As `files.write_csv`: a spreadsheet would run such text as a formula.
+const FORMULA = /^[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 function quoted(value) {
-  const cell = String(value);
-  return /[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+  let cell = String(value);
+  if (FORMULA.test(cell) && !NUMBER.test(cell)) cell = `'${cell}`;
+  return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }
 function csv() {
   const head = ["id", ...columns.map((c) => c.name)];
@@ -380,6 +311,3 @@ if (columns.length) regroup(); else groups = [["#0969da", [...X.keys()]]];
 $("color").disabled = !columns.length;
 window.addEventListener("resize", resize);
 resize();
-</script>
-</body>
-</html>
