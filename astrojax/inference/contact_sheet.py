@@ -36,12 +36,13 @@ def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
     write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
 
 
-def images_of(table: Path, data: str | None) -> Opened:
+def images_of(table: Path, data: str | None, *, optional: bool = True) -> Opened:
     """Returns the data that a table was made of.
 
     Args:
         table: A table with provenance.
         data: Another place of the same file or folder, where they have moved; or None.
+        optional: Whether the command can do without, by --no-sheet.
 
     Raises:
         UserError: The table does not say, or the data are no longer there.
@@ -50,7 +51,7 @@ def images_of(table: Path, data: str | None) -> Opened:
     if "data_section" not in told:
         raise UserError(
             f"{table} does not say where its images are (it was not made by `astrojax embed` or "
-            "predict): give --no-sheet"
+            f"predict): {'give --no-sheet' if optional else 'make it with `astrojax embed`'}"
         )
     section = plain(json.loads(told["data_section"]))
     if data is not None:
@@ -64,8 +65,8 @@ def images_of(table: Path, data: str | None) -> Opened:
         return inputs.reopen(section, told["data_split"], told["data"])
     except UserError as error:
         raise UserError(
-            f"{error}; the images of {table} are wanted for the sheet: say with --data where they "
-            "are now, or give --no-sheet"
+            f"{error}; the images of {table} are wanted: say with --data where they are now"
+            + (", or give --no-sheet" if optional else "")
         ) from None
 
 
