@@ -8,6 +8,7 @@ rebinding) can read images or write labels; requests that write have to come fro
 Content-Security-Policy enforces.
 """
 
+import contextlib
 import hmac
 import json
 import logging
@@ -211,8 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # a browser that went on does not wait
+            self.end_headers()
+            self.wfile.write(content)
 
     def version_string(self) -> str:
         """Returns no more than the package's name."""
