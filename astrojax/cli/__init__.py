@@ -19,6 +19,8 @@ COMMANDS = {
     "embed": "make a table of embeddings of images",
     "similar": "find the nearest neighbours of objects in a table of embeddings",
     "anomalies": "rank the objects of a table by how unusual they are",
+    "cluster": "group the objects of a table by their embeddings",
+    "label": "label objects in a browser, the most useful first",
     "explore": "write a page that shows a table of embeddings",
     "export": "write a trained model as a bundle, or its backbone for PyTorch",
     "stamps": "cut stamps around catalogue positions from aligned mosaics",

@@ -55,7 +55,9 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
         raise UserError(
             f"{rows.path} has no {outliers.METHOD}: this model gives no score of its own"
         )
-    opened = contact_sheet.images_of(rows.path, given)
+    opened = None
+    if not given.no_sheet:
+        opened = contact_sheet.images_of(rows.path, given.data, given.catalogue)
     score = outliers.scores(rows, k=given.k, clean=given.clean, seed=given.seed)
     order = np.argsort(-score[given.by], kind="stable")
     order = order[np.isfinite(score[given.by][order])][: given.top]

@@ -16,8 +16,13 @@ The table's metadata say which model, data and command made it.
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from astrojax.cli import options
+
+if TYPE_CHECKING:
+    from astrojax.inference.bundle import Model
+    from astrojax.inference.inputs import Opened
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,21 +43,10 @@ def _embed(given: argparse.Namespace, command: str) -> None:
     make(given, command, embedding=True, predictions=False)
 
 
-def make(given: argparse.Namespace, command: str, *, embedding: bool, predictions: bool) -> None:
-    """Makes the table that the options ask for.
+def open_for(trained: "Model", given: argparse.Namespace) -> "Opened":
+    """Returns the data of `cli.add_data`, compared with what the model was trained on."""
+    from astrojax.inference import inputs
 
-    Args:
-        given: Options of `cli.add_model`, `add_data` and `add_table`.
-        command: The command line, for the table's metadata.
-        embedding: Whether the table has the embeddings.
-        predictions: Whether it has the predictions.
-    """
-    from astrojax.inference import inputs, model, stream, writers
-
-    out = writers.check_output(given.out, overwrite=given.overwrite)
-    trained = model.open_model(given.workdir, given.model)
-    if predictions:
-        model.check_heads(trained)
     opened = inputs.open_data(
         given.data,
         given.settings,
@@ -62,6 +56,25 @@ def make(given: argparse.Namespace, command: str, *, embedding: bool, prediction
         model=trained,
     )
     inputs.compare(trained, opened)
+    return opened
+
+
+def make(given: argparse.Namespace, command: str, *, embedding: bool, predictions: bool) -> None:
+    """Makes the table that the options ask for.
+
+    Args:
+        given: Options of `cli.add_model`, `add_data` and `add_table`.
+        command: The command line, for the table's metadata.
+        embedding: Whether the table has the embeddings.
+        predictions: Whether it has the predictions.
+    """
+    from astrojax.inference import model, stream, writers
+
+    out = writers.check_output(given.out, overwrite=given.overwrite)
+    trained = model.open_model(given.workdir, given.model)
+    if predictions:
+        model.check_heads(trained)
+    opened = open_for(trained, given)
     wanted = stream.Wanted(
         embedding=embedding,
         predictions=predictions,

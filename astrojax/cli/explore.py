@@ -75,7 +75,9 @@ def _explore(given: argparse.Namespace, command: str) -> None:
 
     out = writers.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
     table = search.Rows(given.table)
-    opened = contact_sheet.images_of(table.path, given)
+    opened = None
+    if not given.no_sheet:
+        opened = contact_sheet.images_of(table.path, given.data, given.catalogue)
     rows, embedding = search.choose(table, limit=given.limit, seed=given.seed)
     if len(rows) < 3:
         raise UserError(f"{table.path} has {len(rows)} objects with an embedding: too few to show")

@@ -29,7 +29,11 @@ def add_model(options: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folder of a trained run; its bundle is made at first use and kept in RUN/bundle",
     )
-    group.add_argument("--model", metavar="BUNDLE", help="folder that `astrojax export` wrote")
+    group.add_argument(
+        "--model",
+        metavar="BUNDLE",
+        help="folder that `astrojax export` wrote, or hf://owner/name[@revision] on the hub",
+    )
 
 
 def add_data(options: argparse.ArgumentParser) -> None:

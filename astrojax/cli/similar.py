@@ -39,7 +39,9 @@ def _similar(given: argparse.Namespace, command: str) -> None:
     out, png = contact_sheet.check_listing(given)
     rows = search.Rows(given.table)
     queries = search.find(rows, given.id)
-    opened = contact_sheet.images_of(rows.path, given)
+    opened = None
+    if not given.no_sheet:
+        opened = contact_sheet.images_of(rows.path, given.data, given.catalogue)
     index, cosine = search.similar(rows, queries, given.n)
     count = index.shape[1]
     # Each query stands before its neighbours, with rank 0 and cosine 1.

@@ -3,6 +3,7 @@
 
     astrojax.export("runs/pita", "pita-candels")
     model = astrojax.load("pita-candels")
+    model = astrojax.load("hf://owner/pita-candels")   # the same from the Hugging Face Hub
     model.embed(images)                                # [n h w c] in the card's bands and unit
 
 The folder has `model.safetensors`, `config.json`, `card.json` and `reference.safetensors`; no
@@ -38,12 +39,14 @@ from astrojax.evaluate.anomaly import knn_distance
 from astrojax.inference.embedder import Embedder, embed
 from astrojax.inference.evaluation import restore
 from astrojax.inference.table import Table
+from astrojax.interop import hub
 from astrojax.methods import Method, build
 from astrojax.training import checkpoint
 from astrojax.training.run import Run
 
 FILES = ("model.safetensors", "config.json", "card.json")
 _REFERENCE = "reference.safetensors"
+CONTENTS = (*FILES, _REFERENCE)
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
 _FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
@@ -239,10 +242,13 @@ class Model:
 def load(folder: str | Path) -> Model:
     """Opens a bundle.
 
+    Args:
+        folder: Its folder, or `hf://owner/name[@revision]` on the Hugging Face Hub.
+
     Raises:
-        UserError: It is no bundle, or an array in it is missing, left over or of another shape.
+        UserError: It is no bundle, cannot be fetched, or an array in it is missing, left over or of another shape.
     """
-    folder = Path(folder)
+    folder = hub.local_folder(folder, CONTENTS)
     for name in FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder} is no model bundle: it has no {name}")

@@ -38,20 +38,21 @@ def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:
     write_csv(out, {k: v.tolist() for k, v in columns.items() if v.ndim == 1})
 
 
-def images_of(table: Path, given: argparse.Namespace) -> Opened | None:
-    """Returns the data that a table was made of; None where no sheet is wanted.
+def images_of(
+    table: Path, data: str | None, catalogue: str | None = None, *, optional: bool = True
+) -> Opened:
+    """Returns the data that a table was made of.
 
     Args:
         table: A table with provenance; see `table_metadata` for what it may say.
-        given: Options of `cli.add_images`. `data` is where the images are, if not in the table's
-            folder: the same file, folder or pattern, or the run whose data they are.
+        data: Where the images are, if not in the table's folder: the same file, folder or pattern,
+            or the run whose data they are.
+        catalogue: The catalogue that they were matched with, if not in the table's folder.
+        optional: Whether the command can do without, by --no-sheet.
 
     Raises:
         UserError: The table does not say how they are read, or they are not there.
     """
-    if given.no_sheet:
-        return None
-    data, catalogue = given.data, given.catalogue
     if data is not None and (Path(data).expanduser() / "config.json").is_file():
         run = str(Path(data).expanduser())
         with files.reading(f"the metadata of {table}"):
@@ -69,8 +70,8 @@ def images_of(table: Path, given: argparse.Namespace) -> Opened | None:
         if "--no-sheet" in str(error):
             raise
         raise UserError(
-            f"{error}; the images of {table} are wanted for the sheet: say with --data where they "
-            "are, or give --no-sheet"
+            f"{error}; the images of {table} are wanted: say with --data where they are"
+            + (", or give --no-sheet" if optional else "")
         ) from None
 
 

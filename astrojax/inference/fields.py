@@ -118,10 +118,7 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
         meaning = _MEANING.get(key, "prediction")
         classes = info.classes if "cluster" not in predictions else None
         if name == "class_probability" and classes and values.shape[1] == len(classes):
-            found += [
-                Field(f"{key}_{_plain(c)}", values[:, i], "", f"probability of class {c}")
-                for i, c in enumerate(classes)
-            ]
+            found += of_classes(classes, values)
             continue
         for part, piece in _parts(name, values, info.catalogue_bands or info.bands):
             found.append(Field(f"predicted_{part}", piece, _unit(name, info), meaning))
@@ -129,6 +126,19 @@ def of_predictions(predictions: Mapping[str, np.ndarray], info: DataInfo) -> lis
             names = np.array([*classes, ""])
             found.append(Field("predicted_class", names[values], "", _MEANING["predicted_class"]))
     return found
+
+
+def of_classes(classes: Sequence[str], probability: np.ndarray) -> list[Field]:
+    """Returns the probability of each class [n k] as a column of its own."""
+    return [
+        Field(
+            f"predicted_class_probability_{_plain(c)}",
+            probability[:, i],
+            "",
+            f"probability of class {c}",
+        )
+        for i, c in enumerate(classes)
+    ]
 
 
 def _percentiles(predictions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

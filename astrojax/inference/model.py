@@ -22,7 +22,7 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
 
     Args:
         workdir: A run, or None.
-        folder: A bundle, or None.
+        folder: A bundle, or its address on the hub, or None.
 
     Raises:
         UserError: Neither or both are given, or there is no such model.
@@ -31,6 +31,15 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
         return bundle.load(folder)
     if workdir is None or folder is not None:
         raise UserError("say which model: --workdir RUN or --model BUNDLE, one of the two")
+    return bundle.load(bundle_of(workdir))
+
+
+def bundle_of(workdir: str | Path) -> Path:
+    """Returns `<run>/bundle`, made first, or again, where it is not of the run's checkpoint.
+
+    Raises:
+        UserError: There is no trained run, or its data are not there to make the bundle.
+    """
     run = Path(workdir)
     checkpoint.read_config(run)
     kept = run / FOLDER
@@ -45,7 +54,7 @@ def open_model(workdir: str | None, folder: str | None) -> bundle.Model:
                 f"{error} (a run's training data and folder are needed once, to make its bundle; "
                 "where they are, `astrojax export` makes one for --model)"
             ) from None
-    return bundle.load(kept)
+    return kept
 
 
 def _checkpoint(folder: Path) -> str | None:

@@ -143,6 +143,28 @@ def find(rows: Rows, ids: Sequence[str]) -> Int[np.ndarray, " k"]:
     return np.array([place[name] for name in ids])
 
 
+def vectors(rows: Rows, queries: Int[np.ndarray, " q"]) -> Float[np.ndarray, "q d"]:
+    """Returns the embeddings of some rows.
+
+    Args:
+        rows: The table.
+        queries: Row numbers, in any order.
+
+    Raises:
+        UserError: A row has no embedding.
+    """
+    asked, start = {}, 0
+    for (block,) in rows.blocks("embedding"):
+        for row in queries[(queries >= start) & (queries < start + len(block))]:
+            asked[int(row)] = block[row - start]
+        start += len(block)
+    found = np.stack([asked[int(row)] for row in queries]).astype(np.float32)
+    if not np.isfinite(found).all():
+        empty = queries[~np.isfinite(found).all(axis=1)][0]
+        raise UserError(f"the object in row {empty} has no embedding: its image was flagged")
+    return found
+
+
 def similar(
     rows: Rows, queries: Int[np.ndarray, " q"], count: int
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
@@ -159,15 +181,7 @@ def similar(
     Raises:
         UserError: A query has no embedding.
     """
-    asked, start = {}, 0
-    for (block,) in rows.blocks("embedding"):
-        for row in queries[(queries >= start) & (queries < start + len(block))]:
-            asked[int(row)] = block[row - start]
-        start += len(block)
-    vectors = np.stack([asked[int(row)] for row in queries]).astype(np.float32)
-    if not np.isfinite(vectors).all():
-        empty = queries[~np.isfinite(vectors).all(axis=1)][0]
-        raise UserError(f"the object in row {empty} has no embedding: its image was flagged")
+    queried = vectors(rows, queries)
     index = np.zeros((len(queries), 0), int)
     cosine = np.zeros((len(queries), 0))
     start = 0
@@ -176,7 +190,7 @@ def similar(
         # A row of zeros keeps the block's shape, which the search is compiled for.
         near, likeness = knn.neighbours(
             np.where(known[:, None], block, 0).astype(np.float32),
-            vectors,
+            queried,
             k=min(count + 1, len(block)),
         )
         likeness = np.where(known[near] & (near + start != queries[:, None]), likeness, -np.inf)

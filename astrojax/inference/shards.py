@@ -14,6 +14,7 @@ from typing import Any
 
 from astrojax.errors import UserError
 from astrojax.files import atomic_write, write_json
+from astrojax.inference import writers
 from astrojax.inference.fields import Field
 from astrojax.inference.table import to_arrow
 
@@ -75,6 +76,26 @@ class Parts:
     def remove(self) -> None:
         """Removes all parts, when the table is made."""
         shutil.rmtree(self.folder)
+
+
+def write_table(fields: Sequence[Field], out: Path, meta: Mapping[str, str | int]) -> None:
+    """Writes a table that is in memory; an earlier one of this name is replaced.
+
+    Args:
+        fields: Its columns.
+        out: The table; see `writers.check_output`.
+        meta: Provenance; see `writers.write`.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    parts = Parts(out, {"whole": True}, restart=True)
+    for file in parts.files():  # of a process that was killed
+        file.unlink()
+    parts.rows = 0
+    parts.add(fields)
+    writers.write(parts.files(), out, meta)
+    parts.remove()
 
 
 def _rows(file: Path) -> int:

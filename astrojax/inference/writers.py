@@ -6,6 +6,7 @@ are written from part files, one part in memory at a time, to a temporary file t
 table's place when it is complete.
 """
 
+import datetime
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import astrojax
 from astrojax import files
 from astrojax.data.native import to_native
 from astrojax.errors import UserError
@@ -110,6 +112,23 @@ def provenance(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     return json.loads((pq.read_schema(path).metadata or {}).get(b"astrojax", b"{}"))
+
+
+def derived(source: Path, *, command: str, objects: int) -> dict[str, str | int]:
+    """Returns the metadata of a table that is made of another: where its images are, and by what.
+
+    Args:
+        source: The other table, Parquet or FITS.
+        command: The command line.
+        objects: Rows of the new table.
+    """
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)  # FITS dates are UTC
+    return provenance(source) | {
+        "astrojax": astrojax.__version__,
+        "command": command,
+        "date": now.isoformat(timespec="seconds"),
+        "objects": objects,
+    }
 
 
 def _blocks(parts: Sequence[Path]) -> Iterator[Any]:
