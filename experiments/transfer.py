@@ -142,6 +142,7 @@ def classifier(classes: int) -> dict:
         "name": "supervised",
         "backbone_outputs": None,
         "neck": (),
+        "mlp_init": "lecun_normal",
         "target": "label",
         "outputs": classes,
         "error": "cross_entropy",

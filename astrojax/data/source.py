@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
@@ -109,6 +110,12 @@ def has_column(source: Source, name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def has_label(values: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Returns which labels are known: finite numbers, integer classes that are not negative."""
+    values = np.asarray(values)
+    return values >= 0 if np.issubdtype(values.dtype, np.integer) else np.isfinite(values)
 
 
 def cache_in_memory(source: Source) -> ArraySource:

@@ -70,6 +70,7 @@ def supervised(info=INFO, **changes):
         "backbone_outputs": None,
         "neck": (),
         "head": (8,),
+        "mlp_init": "lecun_normal",
         "target": "label",
         "outputs": 3,
         "error": "cross_entropy",

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from astrojax.data.source import Source, Subset, WithColumns
+from astrojax.data.source import Source, Subset, WithColumns, has_label
 from astrojax.errors import UserError
 
 
@@ -69,4 +69,4 @@ def _labelled(source: Source, column: str, key: str) -> np.ndarray:
         values = np.asarray(source.column(column))
     except KeyError:
         raise UserError(f"config key '{key}': the data have no {column!r}") from None
-    return values >= 0 if np.issubdtype(values.dtype, np.integer) else np.isfinite(values)
+    return has_label(values)
