@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""ImageNet with frozen features: linear classifier and neighbours of Self-Classifier's Tables 1, 3.
+r"""Frozen features on ImageNet: Self-Classifier's Table 1 (linear) and Table 3 (neighbours).
 
     python -m astrojax.main --config experiments/imagenet_linear.py
     python -m astrojax.main --config experiments/imagenet_linear.py:torchvision \

@@ -46,6 +46,7 @@ def sheet(source: Any, path: Path, per_row: int, rng: np.random.Generator) -> No
     captions, pictures = [], []
     for index, row in enumerate(rows):
         images = np.stack([source[int(i)]["image"] for i in row])
+        images = images / 255 if images.dtype == np.uint8 else images
         pictures += list(plots.rgb(images, source.info.bands, source.info.unit))
         pictures += [np.ones_like(pictures[0])] * (per_row - len(row))
         captions += [names[index] if names else ""] + [""] * (per_row - 1)
