@@ -141,7 +141,9 @@ class Supervised(Method):
         """Sets balanced class weights, and stops where a class has no example to learn from."""
         counts = np.bincount(label, minlength=self.outputs)
         if len(label) and not counts.all():
-            missing = [names[i] if names else str(i) for i in np.flatnonzero(counts == 0)]
+            known = names or ()
+            absent = np.flatnonzero(counts == 0)
+            missing = [known[i] if i < len(known) else str(i) for i in absent]
             raise UserError(
                 f"no training example of class {', '.join(missing)} ({len(label)} have a label): "
                 "merge classes, lower config key 'method.outputs', or split in another way"
