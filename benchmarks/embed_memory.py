@@ -75,6 +75,7 @@ def small_model(size: int):
         "backbone_outputs": None,
         "neck": (),
         "head": (),
+        "mlp_init": "lecun_normal",
         "target": "label",
         "outputs": 10,
         "error": "cross_entropy",

@@ -61,6 +61,7 @@ def base() -> ConfigDict:
         "redshift_head": (256, 128, 64),
         "redshift_components": 0,
         "color_head": (256, 128, 64),
+        "mlp_init": "lecun_normal",
         "queue_size": 1024,
         "momentum": 0.99,
         "temperature": 0.1,

@@ -15,9 +15,12 @@ Variants:
   asinh stretch, without which faint arcs vanish beside the lens galaxy.
 - `smoke`: the same in seconds, for continuous integration.
 - `paper`: 100,000 lenses on 110 x 110 pixels resampled to 224, ResNet-101, batch 400, a rate of
-  0.03 x batch / 256 for 800 epochs; pixels as they are. Three quarters of the paper's sources are
-  real galaxies: hand them in with --config.data.stamps=stamps.npy, the same for
-  --config.method.simulator.stamps, and a `stamp_fraction` of 0.75 in both `population` sections.
+  0.03 x batch / 256 for 800 epochs; pixels as they are. Of the sources 75% are real galaxies of
+  COSMOS, `cosmos_stamps.npy` as `experiments/studies/cosmos_stamps.py` makes it from the public
+  catalogues, and 25% core-Sersic profiles. Not run at this size.
+- `paper_analytic`: the same without real galaxies, for those who have no such file.
+
+`experiments/lens_challenge.py` fine-tunes the result on the Lens Finding Challenge.
 """
 
 import sys
@@ -37,4 +40,9 @@ def base() -> ConfigDict:
     return lenses.base(view=None)  # the two images of a pair differ as the simulator has it
 
 
-VARIANTS = {"": (), "smoke": (lenses.smoke,), "paper": (lenses.paper,)}
+VARIANTS = {
+    "": (),
+    "smoke": (lenses.smoke,),
+    "paper": (lenses.paper,),
+    "paper_analytic": (lenses.paper, lenses.analytic),
+}

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MoCo pretraining and fine-tuning on redshift, PITA's third baseline, in two stages.
+r"""MoCo pretraining and fine-tuning on redshift, PITA's third baseline, in two stages.
 
     python -m astrojax.main --config experiments/moco.py
     python -m astrojax.main --config experiments/moco.py:finetune
+    python -m astrojax.main --config experiments/moco.py:paper --config.data.path=candels.h5
+    python -m astrojax.main --config experiments/moco.py:paper_finetune \
+        --config.data.path=candels.h5
 
 The first differs from `experiments/pita.py` by its method, which has the contrastive loss alone;
 the galaxies, encoder, views and optimizer are those of `shared/photoz.py`. The second starts from
 the encoder in `runs/moco` (--config.init.workdir=... for another) and is
 `experiments/photoz_supervised.py` in everything else. `:smoke` and `:finetune_smoke` are the same
 in seconds.
+
+`paper` and `paper_finetune` are the two stages on CANDELS. The authors' code of the first is not
+public: network, queue, optimizer and length are those of `pita.py:paper`, and the second is
+`photoz_supervised.py:paper`, from its encoder. The evaluation of the first has the planes of the
+paper's Figure 4. For an accelerator; not run at this size.
 """
 
 import sys
@@ -33,6 +41,7 @@ def pretrain(config: ConfigDict) -> None:
         "backbone_outputs": None,
         "latent": (256, 128),
         "projection": (128, 64),
+        "mlp_init": "lecun_normal",
         "queue_size": 4096,
         "momentum": 0.99,
         "temperature": 0.1,
@@ -60,9 +69,26 @@ def finetune_smoke(config: ConfigDict) -> None:
     config.init.workdir = "runs/moco_smoke"
 
 
+def paper(config: ConfigDict) -> None:
+    config.update({"epochs": 1550.0, "batch_size": 1024})
+    config.data = photoz.candels()
+    photoz.paper(config)
+    config.method.update({"latent": (512, 128), "queue_size": 60_000, "momentum": 0.999})
+    config.optim = photoz.adam(photoz.annealing())
+    config.evaluate = photoz.evaluate("projection")
+    photoz.evaluate_paper(config)
+
+
+def paper_finetune(config: ConfigDict) -> None:
+    photoz.paper_supervised(config)
+    config.init.workdir = "runs/moco_paper"
+
+
 VARIANTS = {
     "": (pretrain,),
     "smoke": (pretrain, smoke),
     "finetune": (finetune,),
     "finetune_smoke": (finetune, finetune_smoke),
+    "paper": (pretrain, paper),
+    "paper_finetune": (finetune, paper_finetune),
 }

@@ -39,4 +39,9 @@ def paper(config: ConfigDict) -> None:
     config.method.view.update({"crop": 224, "blur_sigma": (0.1, 2.0)})
 
 
-VARIANTS = {"": (), "smoke": (lenses.smoke, smoke), "paper": (lenses.paper, paper)}
+VARIANTS = {
+    "": (),
+    "smoke": (lenses.smoke, smoke),
+    "paper": (lenses.paper, paper),
+    "paper_analytic": (lenses.paper, paper, lenses.analytic),
+}

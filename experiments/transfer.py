@@ -15,8 +15,11 @@ Every line of `VARIANTS` sets the keywords of `transfer`, which are what differs
 - `scheme`: `scratch`, `features` (the backbone stays as it is, a new top is trained), `top` and
   then `finetune` (10 epochs of the top, then everything).
 - `task`: `survey` (galaxy, star, quasar or merger in the embedded survey), `ef2`, `ef4`, `ef15`
-  (EFIGI morphology, NPZ archive with `blob`, `offsets`, `ids`, `T_type`) or `stars` (star or
-  galaxy, NPZ archive of one band with `blob`, `offsets`, `filenames`, `labels`, `class_names`).
+  (EFIGI morphology, NPZ archive with `blob`, `offsets`, `ids`, `T_type`), `stars` (star or
+  galaxy, NPZ archive of one band with `blob`, `offsets`, `filenames`, `labels`, `class_names`),
+  `sg` and `sgq` (S-PLUS: star, galaxy and, in `sgq`, quasar; `splus_classes.csv` with `id`, `ra`,
+  `dec` and `class` from SDSS spectra, and the folder `cutouts` of <id>.png) or `mg` (merging
+  galaxies of SDSS: a folder with the folders `merging` and `non_interacting`).
 - `network`: `slim` (VGG, for `survey` and `stars`), `small` (residual, 64 px, for EFIGI, for 2
   cores), `resnet` (residual at full resolution, for an accelerator) or `vgg16`.
 - `imagenet`: torchvision's VGG16, `vgg16-397923af.pth` or the same as safetensors, which you
@@ -27,7 +30,9 @@ A variant is named by its task and its network where they are not the usual ones
 these two: `survey` and the network of a task are not named, and `scratch` alone is the default.
 
 The VGGs follow the paper's recipe: early stopping with patience 10 on the validation loss and the
-best weights restored; Adam, and for the second half of fine-tuning SGD. The residual networks
+best weights restored; Adam, and for the second half of fine-tuning SGD. `vgg16` has nothing that
+the paper has not: no mirrors, no shifts, no clipping; with few labels (`low_data`, section III.D)
+it starts from scratch with SGD at 1e-4. The residual networks
 have a cosine schedule, full rotations and mild zooms, and predictions averaged over four turns.
 `experiments/studies/schemes.py` and `low_data.py` run all schemes over seeds and sizes.
 """
@@ -57,7 +62,11 @@ TASKS = {
     ),
     "ef15": (-5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
     "stars": ("star", "galaxy"),
+    "sg": ("STAR", "GALAXY"),
+    "sgq": ("STAR", "GALAXY", "QSO"),
+    "mg": ("merging", "non_interacting"),
 }
+SPLUS = ("sg", "sgq")
 # The runs of `experiments/magnitudes.py` that have the same network.
 PRETEXT = {
     "slim": "runs/magnitudes",
@@ -77,6 +86,7 @@ def transfer(
     task: str = "survey",
     network: str | None = None,
     imagenet: bool = False,
+    low_data: bool = False,
     smoke: bool = False,
 ) -> ConfigDict:
     """Returns the config of any combination."""
@@ -96,16 +106,20 @@ def transfer(
         residual(config, scheme, stem="imagenet" if network == "small" else "cifar")
     else:
         paper(config, scheme, network)
+    if low_data and network == "vgg16" and scheme == "scratch":
+        config.optim.optimizer = ConfigDict(run.sgd(weight_decay=0.0))
     config.init = weights(scheme, network, imagenet=imagenet)
+    if config.init is not None and network == "vgg16" and task in (*SPLUS, "mg") and not imagenet:
+        config.init.workdir = "runs/magnitudes_paper"
     if scheme == "finetune":
         config.init.workdir = "runs/transfer_" + name_of(task, network, "top", imagenet, smoke)
-    if config.data.name == "npz":
+    if config.data.name in ("npz", "folder"):
         config.method.view.crop = config.data.resize = 64
     if task == "stars" and scheme != "scratch":
         config.init.stem = "mean"
     if task == "stars":
         config.method.stretch.scale = config.method.stretch.scale[:1]
-    if imagenet:
+    if imagenet or (network == "vgg16" and task in (*SPLUS, "mg")):
         config.method.stretch = {"name": "imagenet", "scale": (1.0, 1.0, 1.0)}
     if smoke:
         make_small(config)
@@ -113,7 +127,7 @@ def transfer(
 
 
 def usual_network(task: str) -> str:
-    return "small" if task.startswith("ef") else "slim"
+    return "small" if task in ("ef2", "ef4", "ef15", "mg") else "slim"
 
 
 def survey() -> dict:
@@ -122,6 +136,16 @@ def survey() -> dict:
 
 
 def archive(task: str) -> dict:
+    parts = split(0.72, 0.08, 0.2)
+    if task in SPLUS:
+        return composites.spectroscopic(
+            classes=TASKS[task], others="drop", split=parts, labels=None
+        )
+    if task == "mg":
+        files = {"name": "folder", "path": "mergers", "id_from": "path", "unreadable": "error"}
+        pixels = {"info": info(("red", "green", "blue")), "crop": None, "resize": 64}
+        labels = {"classes": TASKS[task], "others": "error", "split": parts, "labels": None}
+        return {**files, **pixels, **labels, "bad_pixels": "error", "cache_in_memory": True}
     stars = task == "stars"
     names = ("filenames", "labels") if stars else ("ids", "T_type")
     return npz(
@@ -131,7 +155,7 @@ def archive(task: str) -> dict:
         classes=TASKS[task],
         others="drop",
         info=info(("V",) if stars else ("i", "r", "g")),
-        split=split(0.72, 0.08, 0.2),
+        split=parts,
         cache_in_memory=True,
         labels=None,
     )
@@ -142,6 +166,7 @@ def classifier(classes: int) -> dict:
         "name": "supervised",
         "backbone_outputs": None,
         "neck": (),
+        "mlp_init": "lecun_normal",
         "target": "label",
         "outputs": classes,
         "error": "cross_entropy",
@@ -159,13 +184,15 @@ def paper(config: ConfigDict, scheme: str, network: str) -> None:
     own.backbone = composites.vgg16() if big else composites.slim()
     own.update({"head": (2048,) if big else (256,), "max_norm": 2.0, "dropout": 0.5})
     own.test_time_augmentation = 1
-    own.view = views.galaxy(32, rotate=False, shift=1.0)
+    own.view = views.galaxy(32, rotate=False, flip=not big, shift=0.0 if big else 1.0)
     own.stretch = views.linear(1.0, 1.0, 1.0) if big else views.linear(0.25, 0.25, 0.25)
     config.epochs = {"scratch": 200.0, "features": 100.0, "top": 10.0, "finetune": 200.0}[scheme]
     optimizer = run.adamw(weight_decay=0.0, name="adam")
     if scheme == "finetune":
         optimizer = run.sgd(weight_decay=0.0)
     optimise(config, scheme, optimizer, {"name": "constant", "peak_value": 1e-4 if big else 1e-3})
+    if big:
+        config.optim.clip_norm = None
     if scheme != "top":
         config.monitor = run.monitor(every_epochs=1.0, examples=5000, patience=10)
 

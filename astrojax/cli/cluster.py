@@ -94,7 +94,7 @@ def _cluster(given: argparse.Namespace, command: str) -> None:
     ids = rows.column("id")
     clusters.write(found, ids, out, source=rows.path, command=command)
     sizes = clusters.sizes(found)
-    report.write_csv(folder / "sizes.csv", sizes)
+    files.write_csv(folder / "sizes.csv", sizes)
     counts = zip(sizes["cluster"], sizes["objects"], strict=True)
     sections = [report.Section("objects", {f"cluster {c}": float(n) for c, n in counts})]
     if label is not None:

@@ -8,8 +8,8 @@ r"""A trained run as something to share: a model bundle, or a backbone for PyTor
 A bundle is a folder with weights, what the images have to be, and a sample of embedded training
 images; `astrojax.load(folder)` and every command's --model open it. --push uploads the bundle to
 the Hugging Face Hub with a model card that says what the images have to be, the licence and the
-scores of the run's evaluation; `astrojax.load("hf://owner/name")` opens it there. The formats torchvision and
-timm write the backbone alone, with the names that these libraries give its weights.
+scores of the run's evaluation; `astrojax.load("hf://owner/name")` opens it there. The formats
+torchvision and timm write the backbone alone, with the names that these libraries give its weights.
 """
 
 import argparse

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from astrojax.data.info import DataInfo
+from astrojax.data.native import missing_values
 from astrojax.errors import UserError
 
 
@@ -119,6 +121,13 @@ def has_column(source: Source, name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def has_label(values: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Returns which labels are known: finite numbers, integer classes that are not negative."""
+    known = ~missing_values(values)
+    plain = np.ma.getdata(values)
+    return known & (plain >= 0) if plain.dtype.kind in "iu" else known & np.isfinite(plain)
 
 
 def cache_in_memory(source: Source) -> ArraySource:

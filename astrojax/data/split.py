@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is in train, validation and test: a seeded hash of the id, or of the place on the sky.
 
+Where few objects have a label, `by_label` divides those alone and trains on all the others.
+
 A hash decides for each object alone, so an object stays on its side when others are added,
 removed or reordered; fractions are therefore met only within counting noise. `split_hash`
 identifies a split, and is printed beside every number measured on it.
@@ -16,7 +18,7 @@ from jaxtyping import Float, Shaped
 from astrojax.config import call
 from astrojax.data import validate
 from astrojax.data.sky import friends_of_friends
-from astrojax.data.source import Source, Subset
+from astrojax.data.source import Source, Subset, has_label
 from astrojax.errors import UserError
 
 NAMES = ("train", "validation", "test")
@@ -79,20 +81,48 @@ def by_sky(
     return names[np.searchsorted(edges, lowest[group], side="right")]
 
 
+def by_label(
+    source: Source, *, column: str, fractions: dict[str, float], seed: int
+) -> Shaped[np.ndarray, " n"]:
+    """Returns split names: labelled objects by the hash of (seed, id), all others in train.
+
+    So fractions are those of the labels, and no object without one is spent on a test that could
+    not use it.
+
+    Args:
+        source: Objects with an `id`.
+        column: What makes an object a labelled one: numbers (NaN is no label) or integer classes
+            (negative is no label).
+        fractions: {split name: fraction} of the labelled objects, with "train"; they add up to 1.
+        seed: Another seed is another split.
+
+    Raises:
+        UserError: No such column, no "train", or fractions that are not a division of 1.
+    """
+    if "train" not in fractions:
+        raise UserError("config key 'data.split.fractions' has no 'train' for unlabelled objects")
+    validate.require(source, (column,), "config key 'data.split.column'")
+    sides = by_id(source.column("id"), fractions=fractions, seed=seed)
+    sides[~has_label(source.column(column))] = "train"
+    return sides
+
+
 def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source]:
     """Divides a source as a config section says, e.g. `{"name": "id", "fractions": {...}, ...}`.
 
     None makes everything "train". Positions stay in file order within a split.
 
     Raises:
-        UserError: The section is not one of `by_id` ("id") or `by_sky` ("sky"), or the source has
-            no positions for the latter.
+        UserError: The section is not one of `by_id` ("id"), `by_sky` ("sky") or `by_label`
+            ("label"), or the source lacks what it goes by.
     """
     if section is None:
         return {"train": source}
-    how = validate.choice(section.get("name", ""), ("id", "sky"), "data.split.name")
+    how = validate.choice(section.get("name", ""), ("id", "sky", "label"), "data.split.name")
     if how == "id":
         sides = call(by_id, section, path="data.split", ids=source.column("id"))
+    elif how == "label":
+        sides = call(by_label, section, path="data.split", source=source)
     else:
         validate.require(source, ("ra", "dec"), "the sky split")
         place = {"ra": source.column("ra"), "dec": source.column("dec")}

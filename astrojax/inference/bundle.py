@@ -246,7 +246,8 @@ def load(folder: str | Path) -> Model:
         folder: Its folder, or `hf://owner/name[@revision]` on the Hugging Face Hub.
 
     Raises:
-        UserError: It is no bundle, cannot be fetched, or an array in it is missing, left over or of another shape.
+        UserError: It is no bundle or cannot be fetched, or an array in it is missing, left over or
+            of another shape.
     """
     folder = hub.local_folder(folder, CONTENTS)
     for name in FILES:

@@ -29,6 +29,7 @@ class MoCo(Method):
         backbone_outputs: Units of the linear layer on the pooled features, or None for none.
         latent: Widths of the encoder MLP; the last is the size of the latent.
         projection: Widths of the contrastive head; the last is the size of a key.
+        mlp_init: First weights of both MLPs: "lecun_normal", or "torch_uniform" as in PyTorch.
         queue_size: Number of negative keys.
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
@@ -45,6 +46,7 @@ class MoCo(Method):
         backbone_outputs: int | None,
         latent: tuple[int, ...],
         projection: tuple[int, ...],
+        mlp_init: layers.Init,
         queue_size: int,
         momentum: float,
         temperature: float,
@@ -61,6 +63,7 @@ class MoCo(Method):
             outputs=backbone_outputs,
             latent=latent,
             projection=projection,
+            mlp_init=mlp_init,
             bands=len(info.bands),
             size=self.crop,
             rngs=rngs,

@@ -22,6 +22,7 @@ class Photometry(Method):
 
     Args:
         hidden: Hidden widths.
+        mlp_init: First weights: "lecun_normal", or "torch_uniform" as in PyTorch.
         offset: Subtracted from each band's magnitude.
         scale: Divides it then.
         missing: Magnitude that stands for a non-detection.
@@ -39,6 +40,7 @@ class Photometry(Method):
         self,
         *,
         hidden: tuple[int, ...],
+        mlp_init: layers.Init,
         offset: tuple[float, ...],
         scale: tuple[float, ...],
         missing: float,
@@ -50,8 +52,9 @@ class Photometry(Method):
         bands = len(info.bands)
         layers.check_per_band("method.offset", offset, bands)
         layers.check_per_band("method.scale", scale, bands)
-        self.body = layers.MLP((bands, *hidden), rngs=rngs)
-        self.head = layers.MLP((hidden[-1], mixture.width(redshift_components)), rngs=rngs)
+        self.body = layers.MLP((bands, *hidden), init=mlp_init, rngs=rngs)
+        outputs = mixture.width(redshift_components)
+        self.head = layers.MLP((hidden[-1], outputs), init=mlp_init, rngs=rngs)
         self.offset, self.spread, self.missing = offset, scale, missing
         self.huber_delta = huber_delta
 

@@ -50,6 +50,8 @@ class PITA(Method):
         redshift_components: Gaussians of the predicted density of redshift; 0 for a point estimate
             with the Huber loss, as in the paper.
         color_head: Hidden widths of the color head.
+        mlp_init: First weights of the MLPs: "lecun_normal", or "torch_uniform" as in the authors'
+            code.
         queue_size: Number of negative keys.
         momentum: Decay of the momentum encoder per step.
         temperature: InfoNCE temperature.
@@ -80,6 +82,7 @@ class PITA(Method):
         redshift_head: tuple[int, ...],
         redshift_components: int,
         color_head: tuple[int, ...],
+        mlp_init: layers.Init,
         queue_size: int,
         momentum: float,
         temperature: float,
@@ -106,14 +109,15 @@ class PITA(Method):
             outputs=backbone_outputs,
             latent=latent,
             projection=projection,
+            mlp_init=mlp_init,
             bands=bands,
             size=self.crop,
             rngs=rngs,
         )
         self.momentum_encoder = layers.ema_copy(self.encoder)
         outputs = mixture.width(redshift_components)
-        self.redshift = layers.MLP((latent[-1], *redshift_head, outputs), rngs=rngs)
-        self.color = layers.MLP((latent[-1], *color_head, bands), rngs=rngs)
+        self.redshift = layers.MLP((latent[-1], *redshift_head, outputs), init=mlp_init, rngs=rngs)
+        self.color = layers.MLP((latent[-1], *color_head, bands), init=mlp_init, rngs=rngs)
         self.queue = layers.Queue(size=queue_size, width=projection[-1], rngs=rngs)
         self.decay, self.temperature, self.huber_delta = momentum, temperature, huber_delta
         self.weights = (contrastive_weight, redshift_weight, color_weight)

@@ -37,6 +37,7 @@ class Supervised(Method):
         backbone_outputs: Units of a linear layer on the pooled features, or None for none.
         neck: Widths of an MLP between backbone and head; () for none. Its output is the embedding.
         head: Hidden widths of the head; () for a linear one.
+        mlp_init: First weights of neck and head: "lecun_normal", or "torch_uniform" as in PyTorch.
         target: Column to predict: integer classes, or one or several numbers.
         outputs: Number of classes, of numbers, or of Gaussians in the mixture of one number.
         error: "cross_entropy", "huber", "squared", "absolute" or "mixture".
@@ -63,6 +64,7 @@ class Supervised(Method):
         backbone_outputs: int | None,
         neck: tuple[int, ...],
         head: tuple[int, ...],
+        mlp_init: layers.Init,
         target: str,
         outputs: int,
         error: Literal["cross_entropy", "huber", "squared", "absolute", "mixture"],
@@ -101,10 +103,10 @@ class Supervised(Method):
             rngs=rngs,
         )
         width = self.backbone.width if backbone_outputs is None else backbone_outputs
-        self.neck = layers.MLP((width, *neck), rngs=rngs)
+        self.neck = layers.MLP((width, *neck), init=mlp_init, rngs=rngs)
         units = mixture.width(outputs) if error == "mixture" else outputs
         widths = ((width, *neck)[-1], *head, units)
-        self.head = layers.MLP(widths, dropout=dropout, rngs=rngs)
+        self.head = layers.MLP(widths, dropout=dropout, init=mlp_init, rngs=rngs)
         self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
         self.offset, self.spread = target_offset, target_scale
         self.class_weights, self.max_norm = class_weights, max_norm
@@ -149,7 +151,9 @@ class Supervised(Method):
         """Sets balanced class weights, and stops where a class has no example to learn from."""
         counts = np.bincount(label, minlength=self.outputs)
         if len(label) and not counts.all():
-            missing = [names[i] if names else str(i) for i in np.flatnonzero(counts == 0)]
+            known = names or ()
+            absent = np.flatnonzero(counts == 0)
+            missing = [known[i] if i < len(known) else str(i) for i in absent]
             raise UserError(
                 f"no training example of class {', '.join(missing)} ({len(label)} have a label): "
                 "merge classes, lower config key 'method.outputs', or split in another way"

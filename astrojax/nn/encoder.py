@@ -15,6 +15,7 @@ class Encoder(nnx.Module):
         outputs: Units of a linear layer on the pooled features, or None for the features.
         latent: Widths of the encoder MLP; the last is the size of the latent.
         projection: Widths of the contrastive head; the last is the size of a key.
+        mlp_init: First weights of both MLPs, "lecun_normal" or "torch_uniform".
         bands: Number of image bands.
         size: Side of the images in pixels.
         rngs: Keys for the initial weights.
@@ -27,6 +28,7 @@ class Encoder(nnx.Module):
         outputs: int | None,
         latent: tuple[int, ...],
         projection: tuple[int, ...],
+        mlp_init: layers.Init,
         bands: int,
         size: int,
         rngs: nnx.Rngs,
@@ -35,8 +37,8 @@ class Encoder(nnx.Module):
             backbone, bands=bands, image_size=size, num_classes=outputs, rngs=rngs
         )
         width = self.backbone.width if outputs is None else outputs
-        self.mlp = layers.MLP((width, *latent), rngs=rngs)
-        self.head = layers.MLP((latent[-1], *projection), rngs=rngs)
+        self.mlp = layers.MLP((width, *latent), init=mlp_init, rngs=rngs)
+        self.head = layers.MLP((latent[-1], *projection), init=mlp_init, rngs=rngs)
 
     def latent(
         self, image: Float[Array, "b h w c"], *, key: PRNGKeyArray | None = None

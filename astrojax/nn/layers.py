@@ -18,6 +18,10 @@ M = TypeVar("M", bound=nnx.Module)
 Dtype = Literal["float32", "bfloat16", "float16"]
 """Compute types of the networks."""
 
+Init = Literal["lecun_normal", "torch_uniform"]
+"""First weights of linear layers: normal of variance 1 / inputs with zero bias, or PyTorch's, of
+which weights and biases are uniform within 1 / sqrt(inputs), weights 1.73 times smaller."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 """Of red, green and blue in [0, 1], as torchvision and timm standardise them."""
@@ -39,6 +43,7 @@ class MLP(nnx.Module):
             as in SimSiam) or "affine" (as in LenSiam).
         bias: Whether layers followed by a norm have a bias.
         dropout: Rate before the last layer, in calls with a key.
+        init: First weights, "lecun_normal" or "torch_uniform" (see `Init`).
         dtype: Compute type; parameters are float32.
         rngs: Keys for the initial weights.
     """
@@ -52,6 +57,7 @@ class MLP(nnx.Module):
         last_norm: Literal["plain", "affine"] | None = None,
         bias: bool = True,
         dropout: float = 0.0,
+        init: Init = "lecun_normal",
         dtype: Dtype = "float32",
         rngs: nnx.Rngs,
     ):
@@ -61,7 +67,7 @@ class MLP(nnx.Module):
         normed = [norm] * last + [last_norm is not None] * bool(pairs)
         self.linears = nnx.List(
             [
-                nnx.Linear(i, o, use_bias=bias or not n, dtype=jnp.dtype(dtype), rngs=rngs)
+                _linear(i, o, bias=bias or not n, init=init, dtype=dtype, rngs=rngs)
                 for (i, o), n in zip(pairs, normed, strict=True)
             ]
         )
@@ -88,6 +94,20 @@ class MLP(nnx.Module):
             if i < last:
                 x = self.activation(x)
         return x
+
+
+def _linear(
+    inputs: int, outputs: int, *, bias: bool, init: Init, dtype: Dtype, rngs: nnx.Rngs
+) -> nnx.Linear:
+    inits: dict[str, Any] = {}
+    if init == "torch_uniform":
+        scale = inputs**-0.5
+
+        def uniform(key: PRNGKeyArray, shape: Any, kind: Any, **_: Any) -> Array:
+            return jax.random.uniform(key, shape, kind, -scale, scale)
+
+        inits = {"kernel_init": uniform, "bias_init": uniform}
+    return nnx.Linear(inputs, outputs, use_bias=bias, dtype=jnp.dtype(dtype), rngs=rngs, **inits)
 
 
 def dropout(

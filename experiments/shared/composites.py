@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from shared import networks
-from shared.data import survey
+from shared.data import info, split, survey
 
 BANDS = ("u", "F378", "F395", "F410", "F430", "g", "F515", "r", "F660", "i", "F861", "z")
 # The grouping of bands in the survey's own color images.
@@ -22,6 +22,34 @@ def splus(**changed: Any) -> dict[str, Any]:
     composite = {"channels": CHANNELS, "stretch": 20.0, "q": 10.0, "minimum": -2.0}
     fixed = {"labelled_fraction": 0.0, "deredden": True, "composite": composite}
     return survey("splus", stamp=32, **fixed, cache_in_memory=True, **changed)
+
+
+def catalogue(table: str, columns: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Returns a catalogue joined to the folder `cutouts` of 32 x 32 color pictures, <id>.png."""
+    folder = {
+        "name": "folder",
+        "path": "cutouts",
+        "id_from": "stem",
+        "unreadable": "error",
+        "classes": None,
+        "others": "error",
+        "info": info(("red", "green", "blue"), pixel_scale=0.55),
+        "crop": None,
+        "resize": None,
+        "bad_pixels": "error",
+        "split": None,
+    }
+    match = {"match": "id", "radius_arcsec": 1.0, "position_unit": None}
+    match |= {"unmatched": "drop", "unmatched_file": "unmatched.csv", "select": None}
+    labels = {"classes": None, "others": "error", "sentinels": {}}
+    section = {"name": "catalogue", "table": table, "cutouts": folder, "columns": columns}
+    return {**section, **match, **labels, "split": split(0.8, 0.1, 0.1), **changed}
+
+
+def spectroscopic(**changed: Any) -> dict[str, Any]:
+    """Returns S-PLUS objects with a class from SDSS spectra: `id`, `ra`, `dec` and `class`."""
+    columns = {"id": "id", "ra": "ra", "dec": "dec", "label": "class"}
+    return catalogue("splus_classes.csv", columns, **changed)
 
 
 def slim() -> dict[str, Any]:

@@ -105,6 +105,9 @@ def paper(config: ConfigDict) -> None:
     config.monitor.update({"every_epochs": 10.0, "examples": 1000})
     config.data.update({"count": 102000, "validation": 1000, "test": 1000})
     hubble = lenses(stamp=110, pixel_scale=0.05, psf_size=35, psf_fwhm=(0.08, 0.12))
+    # Of the sources three quarters are real galaxies, and all others have a core.
+    hubble["population"] |= {"stamp_fraction": 0.75, "core_fraction": 1.0}
+    hubble["stamps"] = "cosmos_stamps.npy"
     config.data.update(hubble)
     own = config.method
     own.simulator.update(hubble)
@@ -115,3 +118,10 @@ def paper(config: ConfigDict) -> None:
     own.offset = (0.449,)
     own.stretch = views.linear(0.226)
     config.optim.schedule.update({"peak_value": 0.03 * 400 / 256, "warmup_epochs": 10.0})
+
+
+def analytic(config: ConfigDict) -> None:
+    """Takes the real galaxies out: every source has a core-Sersic profile."""
+    for section in (config.data, config.method.simulator):
+        section.population.stamp_fraction = 0.0
+        section.stamps = None

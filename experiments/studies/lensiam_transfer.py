@@ -87,6 +87,7 @@ def finetuning(
             "backbone_outputs": None,
             "neck": (),
             "head": (),
+            "mlp_init": "lecun_normal",
             "target": "theta_E",
             "outputs": 1,
             "error": "squared",

@@ -4,6 +4,9 @@
     python experiments/studies/low_data.py --out runs/low_data --pretext magnitudes=runs/magnitudes
     python experiments/studies/low_data.py --out runs/low_data_stars --task stars \
         --archive star_galaxy.npz --sizes 100 200 400 800 1600 --pretext magnitudes=runs/magnitudes
+    python experiments/studies/low_data.py --out runs/low_data_sgq --task sgq --network vgg16 \
+        --archive splus_classes.csv --cutouts cutouts --imagenet vgg16-397923af.pth \
+        --pretext magnitudes=runs/magnitudes_paper
 
 The 18 training sizes of the paper are nested, every one has all classes, and validation and test
 sets stay the same. Each of three runs draws another order of the labels and another start. At each
@@ -85,12 +88,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500, help="most steps of a run")
     parser.add_argument("--look", type=int, default=25, help="steps between validations")
     arguments = prepare(parser)
-    keys = {"task": arguments.task, **arguments.keys}
+    keys = {"task": arguments.task, "low_data": True, **arguments.keys}
     plan = rows_of(arguments.network, arguments.pretext, arguments.imagenet, arguments.schemes)
     first = stages_of("scratch", keys, "random", "", None, 0, 1.0)[0]
     if first["data"]["name"] == "survey":
         first["data"]["count"] = max(arguments.sizes)
-    sources = sources_of(first, arguments.archive, 0)
+    sources = sources_of(first, arguments, 0)
     jobs = [(size, seed, r) for seed in arguments.seeds for size in arguments.sizes for r in plan]
     rows, began = [], time.monotonic()
     for size, seed, (row, scheme, source, folder, network) in jobs:

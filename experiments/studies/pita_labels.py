@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PITA's claim, tested: photo-z quality against the number of redshift labels, four methods.
+r"""PITA's claim, tested: photo-z quality against the number of redshift labels, four methods.
 
     python experiments/studies/pita_labels.py --out runs/pita_labels
+    python experiments/studies/pita_labels.py --candels candels.h5 --thinning 1 2 4 8 16 32 \
+        --out runs/candels
 
 Every method sees the same simulated survey; the labels of a smaller size are among those of a
 larger one. PITA keeps all galaxies without a label in its pool, MoCo pretrains on all of them once
@@ -9,6 +11,11 @@ per seed and is fine-tuned on the labels, the supervised ConvNeXt and the photom
 labelled ones alone. All take as many steps, whatever the number of labels. A run that is finished
 is not repeated, so the study can be stopped and started again at any moment. `table.csv` has one
 row per run, `summary.csv` mean and standard deviation over seeds, `labels.png` the figure.
+
+With --candels the galaxies are those of the authors' file, and every method is its `:paper`:
+without --thinning Table 1 of the paper, with it Figure 7, labels being thinned by these factors.
+Supervised methods then take the published epochs over the labels there are. For several
+accelerators; not run at this size.
 """
 
 import argparse
@@ -35,20 +42,36 @@ METHODS = {  # name: (experiment, variant)
     "MoCo + fine-tuning": ("moco", "finetune"),
     "photometry MLP": ("photoz_mlp", ""),
 }
+PAPER = {
+    "PITA": ("pita", "paper"),
+    "supervised": ("photoz_supervised", "paper"),
+    "MoCo + fine-tuning": ("moco", "paper_finetune"),
+    "photometry MLP": ("photoz_mlp", "paper"),
+}
 SHOWN = {"nmad": "NMAD", "outlier_fraction": "outlier fraction", "bias": "bias"}
 
 
-def config_of(name: str, variant: str, seed: int, speed: float) -> dict[str, Any]:
-    """An experiment's config with another seed, and `speed` times its epochs."""
+def config_of(
+    name: str, variant: str, seed: int, speed: float, candels: str | None
+) -> dict[str, Any]:
+    """An experiment's config with another seed and file, and `speed` times its epochs."""
     config = experiment(name, variant)
+    if candels:
+        config["data"]["path"] = candels
+        schedule = config["optim"]["schedule"]
+        for key in ("warmup_epochs", "half_period_epochs"):
+            schedule |= {key: speed * schedule[key]} if key in schedule else {}
     return config | {"seed": seed, "epochs": speed * config["epochs"], "log_every": 100}
 
 
-def with_labels(config: dict[str, Any], count: int, every: int, steps: int) -> dict[str, Any]:
+def with_labels(
+    config: dict[str, Any], count: int, every: int, steps: int | None
+) -> dict[str, Any]:
     """The config with `count` of `every` label.
 
-    Where only labelled objects train, they do so for `steps` steps; where they stand more often
-    in an epoch, they keep their share of it, and with that the epoch its length.
+    Where only labelled objects train, they do so for `steps` steps, or for the config's own epochs
+    if that is None; where they stand more often in an epoch, they keep their share of it, and with
+    that the epoch its length.
     """
     data = dict(config["data"])
     if "oversample" in data:
@@ -59,7 +82,10 @@ def with_labels(config: dict[str, Any], count: int, every: int, steps: int) -> d
     config = {**config, "data": data}
     if only:
         size = min(config["batch_size"], count)
-        config |= {"batch_size": size, "epochs": steps * size / count}
+        config |= {"batch_size": size}
+        if steps is None:
+            return config
+        config["epochs"] = steps * size / count
         schedule = dict(config["optim"]["schedule"])
         schedule["warmup_epochs"] = 0.05 * config["epochs"]
         config["optim"] = {**config["optim"], "schedule": schedule}
@@ -104,30 +130,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/pita_labels"))
     parser.add_argument("--labels", type=int, nargs="+", default=[50, 150, 400, 800, 1500])
+    parser.add_argument("--candels", help="the authors' HDF5 file, and their training")
+    parser.add_argument("--thinning", type=int, nargs="+", default=[1], help="with --candels")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--speed", type=float, default=0.5, help="multiple of the default epochs")
+    parser.add_argument("--speed", type=float, help="multiple of the epochs; 0.5, 1 with --candels")
     arguments = parser.parse_args()
+    candels = arguments.candels
+    speed = arguments.speed or (1.0 if candels else 0.5)
+    methods = PAPER if candels else METHODS
 
-    base = config_of("pita", "", 0, arguments.speed)
-    sources = open_sources(base["data"])
-    steps = Run(base, sources).total_steps
+    first = config_of(*methods["PITA"], 0, speed, candels)
+    sources = open_sources(first["data"])
+    steps = None if candels else Run(first, sources).total_steps
     every = int(np.isfinite(sources["train"].column("redshift")).sum())
+    counts = [every // f for f in arguments.thinning] if candels else arguments.labels
     runs = [
         (name, count, seed)
         for seed in arguments.seeds
-        for count in sorted(arguments.labels, reverse=True)
+        for count in sorted(counts, reverse=True)
         for name in arguments.methods
     ]
     rows = []
     for number, (name, count, seed) in enumerate(runs, 1):
-        base_name, variant = METHODS[name]
-        config = config_of(base_name, variant, seed, arguments.speed) | {"evaluate": {}}
-        if variant == "finetune":
+        base_name, variant = methods[name]
+        config = config_of(base_name, variant, seed, speed, candels) | {"evaluate": {}}
+        if variant.endswith("finetune"):
             folder = arguments.out / f"moco_{seed}"
             if not (folder / "finished.json").exists():
-                pretraining = config_of("moco", "", seed, arguments.speed) | {"evaluate": {}}
-                loop.train(pretraining, folder, sources)
+                before = config_of("moco", "paper" if candels else "", seed, speed, candels)
+                loop.train(before | {"evaluate": {}}, folder, sources)
             config["init"] = {**config["init"], "workdir": str(folder)}
         config = with_labels(config, count, every, steps)
         folder = arguments.out / f"{base_name}{variant and '_' + variant}_{count}_{seed}"

@@ -6,6 +6,9 @@
     python experiments/studies/schemes.py --out runs/schemes --tasks ef2 ef4 ef15 \
         --archive efigi.npz --network small --pretext magnitudes=runs/magnitudes_small_pool \
         lejepa=runs/lejepa_pool
+    python experiments/studies/schemes.py --out runs/schemes --tasks sg sgq --network vgg16 \
+        --archive splus_classes.csv --cutouts cutouts --imagenet vgg16-397923af.pth \
+        --pretext magnitudes=runs/magnitudes_paper
 
 For each pretrained run (--pretext name=folder): a linear probe of its frozen features, a new top
 trained on them as the paper has it, and their fine-tuning; and the same network from scratch and
@@ -59,6 +62,21 @@ PUBLISHED = {  # validation accuracy of the paper's VGG16
     ("ef4", "fine-tuning (magnitudes)"): 0.8322,
     ("ef4", "features (imagenet)"): 0.8000,
     ("ef4", "fine-tuning (imagenet)"): 0.8774,
+    ("mg", "scratch"): 0.6336,
+    ("mg", "features (magnitudes)"): 0.8041,
+    ("mg", "fine-tuning (magnitudes)"): 0.9360,
+    ("mg", "features (imagenet)"): 0.7825,
+    ("mg", "fine-tuning (imagenet)"): 0.9580,
+    ("sgq", "scratch"): 0.8722,
+    ("sgq", "features (magnitudes)"): 0.7255,
+    ("sgq", "fine-tuning (magnitudes)"): 0.8828,
+    ("sgq", "features (imagenet)"): 0.6624,
+    ("sgq", "fine-tuning (imagenet)"): 0.8760,
+    ("sg", "scratch"): 0.9897,
+    ("sg", "features (magnitudes)"): 0.9799,
+    ("sg", "fine-tuning (magnitudes)"): 0.9928,
+    ("sg", "features (imagenet)"): 0.9366,
+    ("sg", "fine-tuning (imagenet)"): 0.9901,
 }
 
 
@@ -98,11 +116,14 @@ def config_of(
     return config
 
 
-def sources_of(config: dict[str, Any], archive: str | None, seed: int) -> dict[str, Any]:
+def sources_of(config: dict[str, Any], given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """The task's data, with the section of the config changed to match; another split per seed."""
     data = dict(config["data"])
-    if data["name"] == "npz":
-        data |= {"path": archive or data["path"], "split": {**data["split"], "seed": seed}}
+    if data["name"] != "survey":
+        where = "table" if data["name"] == "catalogue" else "path"
+        data |= {where: given.archive or data[where], "split": {**data["split"], "seed": seed}}
+    if given.cutouts and "cutouts" in data:
+        data["cutouts"] = {**data["cutouts"], "path": given.cutouts}
     sources = open_sources(data)
     config["data"] = data
     label = np.concatenate([np.asarray(s.column("label")) for s in sources.values()])
@@ -217,7 +238,10 @@ def stages_of(
 
 def prepare(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parses what both studies take."""
-    parser.add_argument("--archive", help="NPZ archive of the task, where it is not simulated")
+    parser.add_argument(
+        "--archive", help="NPZ archive, catalogue or folder of the task, where it is not simulated"
+    )
+    parser.add_argument("--cutouts", help="folder of the cutouts of a catalogue")
     parser.add_argument("--network", default="slim", choices=("slim", "small", "resnet", "vgg16"))
     parser.add_argument("--pretext", nargs="*", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--imagenet", help="torchvision's VGG16 as .pth or .safetensors")
@@ -249,7 +273,7 @@ def main() -> None:
             for row, scheme, source, folder, network in plan:
                 stages = stages_of(scheme, keys, source, folder, network, seed, arguments.speed)
                 if sources is None:
-                    sources = sources_of(stages[0], arguments.archive, seed)
+                    sources = sources_of(stages[0], arguments, seed)
                     data = stages[0]["data"]
                 for stage in stages:
                     stage["data"] = data

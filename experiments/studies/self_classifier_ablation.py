@@ -33,6 +33,7 @@ from astrojax.training.run import Run
 
 SHOWN = {"nmi": "NMI", "ami": "AMI", "ari": "ARI", "probe_accuracy": "linear probe"}
 PENALTIES = tuple(10.0**p for p in range(-5, 1))
+RATES = ("peak_value", "init_value", "end_value")
 
 # name: {path in the config: value}; () is a network without MLP.
 RUNS: dict[str, dict[str, Any]] = {
@@ -68,7 +69,7 @@ def changed(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for path, value in changes.items():
         if path == "rate":
             schedule = config["optim"]["schedule"]
-            schedule |= {k: value * schedule[k] for k in ("peak", "initial", "final")}
+            schedule |= {k: value * schedule[k] for k in RATES}
             continue
         *parents, key = path.split(".")
         section = config

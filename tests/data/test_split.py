@@ -55,6 +55,24 @@ def test_by_sky_keeps_a_cell_together():
         assert sides[0] == sides[1]
 
 
+def test_by_label_holds_out_labelled_objects_alone():
+    redshift = np.where(np.arange(2000) % 5 == 0, 1.0, np.nan).astype(np.float32)
+    columns = {"id": np.arange(2000), "image": np.zeros((2000, 2, 2, 1), np.float32)}
+    source = ArraySource(columns | {"redshift": redshift}, DataInfo(bands=("r",), image_size=2))
+    section = {"name": "label", "column": "redshift", "fractions": FRACTIONS, "seed": 0}
+    parts = split.apply(source, section)
+    for name, fraction in FRACTIONS.items():
+        labelled = np.isfinite(parts[name].column("redshift"))
+        assert labelled.all() or name == "train"
+        # 400 labels: five standard deviations of a binomial count.
+        assert abs(labelled.sum() / 400 - fraction) < 5 * np.sqrt(fraction * (1 - fraction) / 400)
+    assert len(parts["train"]) == 1600 + np.isfinite(parts["train"].column("redshift")).sum()
+    with pytest.raises(UserError, match="zspec"):
+        split.apply(source, section | {"column": "zspec"})
+    with pytest.raises(UserError, match="train"):
+        split.apply(source, section | {"fractions": {"test": 1.0}})
+
+
 def _source(n=200):
     columns = {"id": np.arange(n), "image": np.zeros((n, 2, 2, 1), np.float32)}
     return ArraySource(columns, DataInfo(bands=("r",), image_size=2))

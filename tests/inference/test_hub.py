@@ -20,7 +20,7 @@ hub_library = pytest.importorskip("huggingface_hub")
 
 
 class FakeHub(BaseHTTPRequestHandler):
-    """Models as {"owner/name": {file: content}}, each with one commit; "owner/closed" is private."""
+    """Models as {"owner/name": {file: content}}, one commit each; "owner/closed" is private."""
 
     protocol_version = "HTTP/1.1"
 

@@ -70,6 +70,7 @@ def supervised(info=INFO, **changes):
         "backbone_outputs": None,
         "neck": (),
         "head": (8,),
+        "mlp_init": "lecun_normal",
         "target": "label",
         "outputs": 3,
         "error": "cross_entropy",
@@ -189,6 +190,8 @@ def test_balanced_weights_and_absent_classes(images):
     method = supervised(class_weights="balanced")
     method.check(source(images, np.zeros((6, 4)), label=label))
     np.testing.assert_allclose(method.class_weights, [5 / 9, 5 / 3, 5 / 3])
+    with pytest.raises(UserError, match="no training example of class 3"):
+        supervised(outputs=4).check(source(images, np.zeros((6, 4)), label=label))
     with pytest.raises(UserError, match="no training example of class 2"):
         supervised().check(source(images, np.zeros((6, 4)), label=np.minimum(label, 1)))
     with pytest.raises(UserError, match="'balanced' or a tuple of float or None"):

@@ -87,3 +87,14 @@ def test_mlp_drops_before_its_last_layer_where_a_key_is_given():
     np.testing.assert_allclose(head(x, key=key), expected, rtol=1e-5, atol=1e-6)  # float32
     nothing = layers.MLP((6,), dropout=0.5, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(nothing(x, key=key), x)
+
+
+def test_first_weights_are_those_of_pytorch_where_asked_for():
+    mlp = layers.MLP((400, 300), init="torch_uniform", rngs=nnx.Rngs(0))
+    for values in (mlp.linears[0].kernel[...], mlp.linears[0].bias[...]):
+        assert 0.97 * 0.05 < np.abs(values).max() <= 0.05  # 1 / sqrt(400)
+    kernel = np.asarray(mlp.linears[0].kernel[...])
+    np.testing.assert_allclose(kernel.std(), 0.05 / np.sqrt(3), rtol=0.02)
+    usual = layers.MLP((400, 300), rngs=nnx.Rngs(0)).linears[0]
+    np.testing.assert_allclose(np.std(usual.kernel[...]), 0.05, rtol=0.02)
+    assert not np.any(usual.bias[...])

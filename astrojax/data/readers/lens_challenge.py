@@ -32,6 +32,7 @@ def load(
     select: Select | None = None,
     missing: Literal["error", "drop"] = "error",
     crop: int | None = None,
+    resize: int | None = None,
     bad_pixels: BadPixels = "error",
     split: dict | None = None,
 ) -> dict[str, Source]:
@@ -49,6 +50,7 @@ def load(
             (1, 99), "mag_eff": (1.6, 1e9), "n_pix_source": (20, 1e9)} for lenses one can see.
         missing: What of catalogued objects without files: "error" or "drop".
         crop: Side of the central square to cut, or None.
+        resize: Side to resample it to, linearly and with its surface brightness, or None.
         bad_pixels: "error" or "mask".
         split: See `astrojax.data.split.apply`.
 
@@ -64,14 +66,41 @@ def load(
     files = _files(validate.file(path), bands, columns["id"], missing)
     kept = np.isin(columns["id"], list(files))
     columns = {name: values[kept] for name, values in columns.items()}
-    stamps = FitsImages({str(i): files[i] for i in columns["id"]}, bands, 0, None)
-    stamps.scale = np.asarray(factors, np.float32)
-    info = {"bands": bands, "pixel_scale": SCALES[bands[0]], "unit": "arbitrary"}
+    stored = FitsImages({str(i): files[i] for i in columns["id"]}, bands, 0, None)
+    stored.scale = np.asarray(factors, np.float32)
+    stamps: images.Images = stored
+    pixel_scale = SCALES[bands[0]]
+    if resize is not None:
+        side = crop or stored[0].shape[0]
+        stamps, crop = Resampled(stored, crop, resize), None
+        pixel_scale *= side / resize
+    info = {"bands": bands, "pixel_scale": pixel_scale, "unit": "arbitrary"}
     info |= {"zero_point": None, "noise": None, "extinction": None}
     source = images.open_source(
         stamps, columns, info=info, where=path, crop=crop, bad_pixels=bad_pixels
     )
     return division.apply(source, split)
+
+
+class Resampled:
+    """Stamps whose central square is resampled to another side, linearly."""
+
+    def __init__(self, stamps: images.Images, crop: int | None, side: int):
+        self.stamps, self.crop, self.side = stamps, crop, side
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, index: int) -> Float[np.ndarray, "h w c"]:
+        from scipy.ndimage import zoom
+
+        stamp = images.central_crop(self.stamps[index], self.crop)
+        factors = (self.side / stamp.shape[0], self.side / stamp.shape[1], 1)
+        return zoom(stamp, factors, order=1)
+
+    def where(self, index: int) -> str:
+        """Returns what to call this stamp in a message."""
+        return self.stamps.where(index)
 
 
 def einstein_radius(area: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

@@ -3,8 +3,7 @@
 
 import numpy as np
 
-from astrojax.data.native import missing_values
-from astrojax.data.source import Source, Subset, WithColumns
+from astrojax.data.source import Source, Subset, WithColumns, has_label
 from astrojax.errors import UserError
 
 
@@ -74,5 +73,4 @@ def _labelled(source: Source, column: str, key: str) -> np.ndarray:
         raise UserError(f"config key '{key}': the data have no {column!r}") from None
     if values.dtype.kind == "U":
         raise UserError(f"config key '{key}': {column!r} is text; name it as data.columns.label")
-    known = ~missing_values(values)
-    return known & (np.ma.getdata(values) >= 0) if values.dtype.kind in "iu" else known
+    return has_label(values)
