@@ -87,3 +87,18 @@ def test_mlp_drops_before_its_last_layer_where_a_key_is_given():
     np.testing.assert_allclose(head(x, key=key), expected, rtol=1e-5, atol=1e-6)  # float32
     nothing = layers.MLP((6,), dropout=0.5, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(nothing(x, key=key), x)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
+def test_batch_norm_keeps_its_digits_and_tracks_the_unbiased_variance(mean):
+    rng = np.random.default_rng(0)
+    x = (mean + rng.standard_normal((24, 2, 1, 3))).astype(np.float32)
+    norm = layers.batch_norm(3, rngs=nnx.Rngs(0))
+    flat = x.astype(np.float64).reshape(-1, 3)
+    expected = (x - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+    # Float32 values near 1e4 are 1e-3 apart: the mean is that coarse, not the variance.
+    np.testing.assert_allclose(norm(jnp.asarray(x)), expected, atol=1e-4 if mean < 1e4 else 2e-3)
+    np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-4)
+    tracked = np.asarray(norm.var[...])
+    norm(jnp.asarray(x), use_running_average=True)
+    np.testing.assert_array_equal(norm.var[...], tracked)
