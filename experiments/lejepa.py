@@ -119,6 +119,7 @@ def natural(config: ConfigDict) -> None:
     changed = {"saturation": 0.2, "solarize_probability": 0.2}
     config.method.global_view = ConfigDict(views.natural(224, scale=(0.3, 1.0), **changed))
     config.method.local_view = ConfigDict(views.natural(96, scale=(0.05, 0.3), **changed))
+    config.method.stretch = {"name": "imagenet", "scale": (1.0, 1.0, 1.0)}
 
 
 VARIANTS = {

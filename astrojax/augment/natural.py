@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random views of everyday photographs, with the distributions of torchvision's transforms.
 
-Pure functions of (key, images), drawn per sample, run on the device. One departure: the four
-color changes come in a fixed order (brightness, contrast, saturation, hue), while torchvision's
+Pure functions of (key, images), drawn per sample, run on the device. Departures: the four color
+changes come in a fixed order (brightness, contrast, saturation, hue), while torchvision's
 ColorJitter shuffles it per image. Values are in [0, 1].
 """
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,7 @@ def natural_view(
     images: Shaped[Array, "b h w c"],
     *,
     crop: int,
+    interpolation: Literal["bilinear", "bicubic"],
     scale: tuple[float, ...],
     aspect: tuple[float, ...],
     flip: bool,
@@ -48,6 +51,7 @@ def natural_view(
         key: Random key; each sample has its own draws.
         images: uint8 (divided by 255), or float in [0, 1].
         crop: Side of the view in pixels.
+        interpolation: How the crop is resized, with antialiasing.
         scale: Lowest and highest fraction of the image's area, uniform.
         aspect: Lowest and highest width/height of the crop before resizing, log-uniform.
         flip: Mirror left and right with probability 1/2.
@@ -69,7 +73,15 @@ def natural_view(
     batch = images.shape[0]
     keys = jax.random.split(key, 7)
     x = unit_range(images)
-    x = random_resized_crop(keys[0], x, crop=crop, scale=scale, aspect=aspect, flip=flip)
+    x = random_resized_crop(
+        keys[0],
+        x,
+        crop=crop,
+        interpolation=interpolation,
+        scale=scale,
+        aspect=aspect,
+        flip=flip,
+    )
     jittered = color_jitter(
         keys[1], x, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
     )
@@ -123,32 +135,47 @@ def random_resized_crop(
     images: Float[Array, "b h w c"],
     *,
     crop: int,
+    interpolation: Literal["bilinear", "bicubic"],
     scale: tuple[float, ...],
     aspect: tuple[float, ...],
     flip: bool,
 ) -> Float[Array, "b {crop} {crop} c"]:
-    """Crops a random box and resizes it to `crop` pixels, bilinear with antialiasing.
+    """Crops a random box and resizes it to `crop` pixels with antialiasing.
 
-    Two matrix products per image; the mirror is folded into the second.
+    Two matrix products per image; the mirror is folded into the second. Where a cubic overshoots
+    [0, 1] it is cut, as in images of 8 bits.
     """
     box_key, flip_key = jax.random.split(key)
     batch, height, width = images.shape[:3]
     box = crop_boxes(box_key, batch, (height, width), scale=scale, aspect=aspect)
     mirror = jax.random.bernoulli(flip_key, 0.5, (batch,)) & flip
-    rows = _resize_matrix(box[:, 0], box[:, 2], height, crop)
-    columns = _resize_matrix(box[:, 1], box[:, 3], width, crop)
+    kernel = {"bilinear": _triangle, "bicubic": _cubic}[interpolation]
+    rows = _resize_matrix(kernel, box[:, 0], box[:, 2], height, crop)
+    columns = _resize_matrix(kernel, box[:, 1], box[:, 3], width, crop)
     columns = jnp.where(mirror[:, None, None], columns[:, ::-1], columns)
     images = jnp.einsum("bij,bjwc->biwc", rows, images, precision="highest")
-    return jnp.einsum("bij,bhjc->bhic", columns, images, precision="highest")
+    images = jnp.einsum("bij,bhjc->bhic", columns, images, precision="highest")
+    return jnp.clip(images, 0.0, 1.0) if interpolation == "bicubic" else images
 
 
-def _resize_matrix(start, length, size, crop):
-    """Weights [b crop size] of the triangle filter that resizes [start, start + length)."""
+def _triangle(x):
+    return jnp.maximum(0.0, 1.0 - jnp.abs(x))
+
+
+def _cubic(x):
+    """Keys' kernel with a = -1/2, as in Pillow."""
+    x = jnp.abs(x)
+    near, far = (1.5 * x - 2.5) * x**2 + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
+
+
+def _resize_matrix(kernel, start, length, size, crop):
+    """Weights [b crop size] of the filter that resizes [start, start + length)."""
     start, length = start[:, None, None], length[:, None, None]
     ratio = length / crop
     centre = start + (jnp.arange(crop)[:, None] + 0.5) * ratio - 0.5
     pixel = jnp.arange(size)
-    weight = jnp.maximum(0.0, 1.0 - jnp.abs(pixel - centre) / jnp.maximum(ratio, 1.0))
+    weight = kernel((pixel - centre) / jnp.maximum(ratio, 1.0))
     weight = jnp.where((pixel >= start) & (pixel < start + length), weight, 0.0)
     return weight / jnp.sum(weight, axis=2, keepdims=True)
 

@@ -41,7 +41,10 @@ class Method(nnx.Module):
         raise NotImplementedError
 
     def after_update(self, progress: Float[Array, ""]) -> None:
-        """Changes non-gradient state after the optimizer step; `progress` runs from 0 to 1."""
+        """Changes non-gradient state after the optimizer step.
+
+        `progress` is the number of earlier updates over that of all: 0 at the first one.
+        """
 
     def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The representation of raw images, in evaluation mode."""

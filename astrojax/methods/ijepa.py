@@ -28,6 +28,14 @@ are not normalised, a constant decay, and a patch embedding without a moving ave
 (`share_patches`). Not followed, as errors: hidden tokens that pass through the encoder and three
 of four target blocks that the predictor can see; dropout in the targets; masks drawn towards the
 black sky. Normalisation of each image to unit variance is not offered either: it erases brightness.
+
+I-JEPA's code is followed by `masks.sampling="ijepa"`, a `weight_decay` of (0.04, 0.4) that leaves
+biases and norms alone, and a momentum that counts updates from 0. Departures from it:
+- its learning rate is one step ahead (the schedule steps before the optimizer): of thousands;
+- the weights at the end of each residual branch start as the others, not divided by sqrt(2 layer);
+- computation is in float32 or bfloat16 (`dtype`), parameters and the loss in float32 always;
+  AstroJEPA's float16 with a scaled loss is not offered.
+AstroJEPA's dropout acts on the attention's weights too; here on its output and in the MLPs alone.
 """
 
 from typing import Literal, NamedTuple
@@ -122,7 +130,8 @@ class Predictor(nnx.Module):
         self.positions = (
             nnx.Param(init(rngs.params(), (grid**2, width))) if positions == "learned" else None
         )
-        self.mask_token = nnx.Param(init(rngs.params(), (width,)))
+        # Of the authors' shape, so that weight decay takes it for a matrix, as theirs does.
+        self.mask_token = nnx.Param(init(rngs.params(), (1, 1, width)))
         self.blocks = nnx.List(
             [
                 vit.Block(
@@ -173,11 +182,11 @@ class IJEPA(Method):
     Args:
         backbone: Section of `backbones.build`; a ViT without a class token, pooled by the mean.
         predictor: Keys of `Predictor`.
-        masks: Keys of `masks.BlockSampler`; the grid is the backbone's.
+        masks: Keys of `block_masks.BlockSampler`; the grid is the backbone's.
         error: "smooth_l1" (the paper) or "squared" (AstroJEPA).
         normalise_targets: Whether targets are layer-normed, without scale and shift.
-        momentum_start: Decay of the target encoder at the first step.
-        momentum_end: Decay at the last; linear between the two. The paper: 0.996 to 1.
+        momentum_start: Decay of the target encoder at the first update.
+        momentum_end: Decay after the last; linear between the two. The paper: 0.996 to 1.
         share_patches: Whether the target encoder embeds patches with the context encoder's
             present weights (no gradient) instead of their moving average (AstroJEPA's code).
         sigreg_weight: w; 0 is plain I-JEPA.

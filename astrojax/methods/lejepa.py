@@ -12,8 +12,13 @@ used afterwards.
 
 Global views are of the whole galaxy, local ones of a part of it. On galaxies both are rotations,
 flips, shifts, mild zooms, noise and a wider PSF (view "galaxy"; a local view has a larger zoom or a
-smaller crop); color and brightness are what galaxies differ in, so nothing changes them. The
-authors' crops, color jitter, greyscale, blur and solarisation are view "natural".
+smaller crop); color and surface brightness are what galaxies differ in, so nothing changes them.
+A zoom by s keeps the surface brightness, as for a nearer galaxy, and so multiplies the total flux
+by s^2: by 0.81 to 1.44 for the default's global views. `zoom=(1, 1)` keeps it. The authors' crops,
+color jitter, greyscale, blur and solarisation are view "natural".
+
+Departures from the authors' script: layers before a batch norm have no bias, which the norm would
+take off; there is no linear probe beside the training; float32 or bfloat16, the loss in float32.
 """
 
 import jax.numpy as jnp

@@ -16,6 +16,9 @@ Where the authors' code departs, a keyword follows it:
   also among the negatives;
 - `color_units="log_flux"` regresses log10 flux ratios and log10 of the second band's flux.
 Their views share one flip, rotation and offset within a batch; here every galaxy draws its own.
+Their momentum encoder is updated between the pass of the keys and the optimizer step, with the
+encoder of before, so that it is one update behind; and their rate changes once per epoch, here at
+every step. Computation is in float32 or bfloat16 (`dtype`), theirs in float16.
 
 With `redshift_components` the redshift head gives a density instead of a number, a mixture of
 Gaussians, and the redshift term is its mean negative log-likelihood.

@@ -20,7 +20,17 @@ Version "2022" is the ECCV paper (the authors' later code): learned classes, a s
 sharper q, a uniform prior in p, local views, and a queue in which the first view is replaced by
 its nearest neighbour. Views of one size pass through the network together, all of them through
 the MLP. A stored embedding of the image itself is not its neighbour; it is recognised by its
-pixels, where the authors keep the image's number.
+pixels, where the authors keep the image's number. `classifier="weight_norm"` is their classifier,
+which trains a length for each class besides its direction (directions start independent there,
+here nearly orthogonal); the MLP starts from N(0, 0.02) as theirs.
+
+Departures from the authors' code in both versions:
+- layers before a batch norm have no bias: the norm takes it off, so only its decay would differ;
+- the warm-up of their rate holds its peak one step earlier, N - 1 steps after the first of N;
+- their kNN of the first version is Euclidean on unit vectors with weights of inverse distance; here
+  it is by cosine, the same neighbours, with weights of exp(cosine / t), as in their later code;
+- computation is in float32 or bfloat16 (`dtype`), the loss in float32; theirs in float16.
+The optimizer "larc" is theirs in its order of rate and momentum; "lars" is that of the papers.
 """
 
 import dataclasses
@@ -114,7 +124,8 @@ class SelfClassifier(Method):
         mlp: Hidden and output widths of the MLP (leaky ReLU); () puts the classes on the features.
         mlp_norm: Whether the hidden layers have batch norm.
         classes: Number of classes of each head; the first one's are the classes that are reported.
-        classifier: "fixed" or "learned" class directions, all of unit length.
+        classifier: "fixed" or "learned" class directions, all of unit length, or "weight_norm":
+            learned ones with a learned length, at first 1.
         view: Section of `views.make`; its crop is the network's input size.
         offset: Subtracted from the pixels, one per band, before `stretch`. Pixels of 8 bits are
             divided by 255 first.
@@ -134,7 +145,7 @@ class SelfClassifier(Method):
         mlp: tuple[int, ...],
         mlp_norm: bool,
         classes: tuple[int, ...],
-        classifier: Literal["fixed", "learned"],
+        classifier: Literal["fixed", "learned", "weight_norm"],
         view: dict,
         offset: tuple[float, ...],
         stretch: dict,
@@ -158,7 +169,11 @@ class SelfClassifier(Method):
         directions = [orthogonal_rows(rngs.params(), k, widths[-1]) for k in classes]
         variable = layers.NonTrainable if classifier == "fixed" else nnx.Param
         self.directions = variable(jnp.concatenate(directions))
+        weighted = classifier == "weight_norm"
+        self.lengths = nnx.Param(jnp.ones((sum(classes), 1))) if weighted else None
         if kind is Version2022:
+            for linear in self.mlp.linears:
+                linear.kernel[...] = 0.02 * random.normal(rngs.params(), linear.kernel.shape)
             self._make_views(info)
             size = self.version.queue_size
             self.queue = NeighbourQueue(size=size, width=widths[-1], rngs=rngs) if size else None
@@ -250,10 +265,12 @@ class SelfClassifier(Method):
         return self.stretch(image - jnp.asarray(self.offset, jnp.float32))
 
     def _logits(self, z: Float[Array, "*s d"]) -> Float[Array, "*s k"]:
-        """Cosines of unit embeddings with the classes of all heads, one head after the other."""
+        """Cosines of unit embeddings with the classes of all heads, times the classes' lengths."""
         directions = self.directions[...]
         if isinstance(self.directions, nnx.Param):
             directions = losses.l2_normalize(directions)
+        if self.lengths is not None:
+            directions = self.lengths[...] * directions
         # Small beside the backbone, and about to be divided by a temperature: in full precision.
         return jnp.matmul(z, directions.T, precision="highest")
 

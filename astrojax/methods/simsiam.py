@@ -15,6 +15,11 @@ parameters of the batch, new at every step and never stored:
 The authors of LenSiam used a fixed set of 100,000 stored pairs, and, for SimSiam, one image of a
 pair at random. Their heads differ from SimSiam's: layers before a norm have biases, and the
 projector's last norm has a scale and a shift. Batch norm is over one view of the global batch.
+
+Departures of the rate from the authors of LenSiam, by one step of thousands: their schedule follows
+the optimizer, so that the first update is made at the full rate, where here it is at that of the
+warm-up's start; and of N warm-up steps theirs holds the peak after N - 1. SimSiam's own rate
+changes once per epoch, and here at every step.
 """
 
 import dataclasses

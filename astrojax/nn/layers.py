@@ -131,14 +131,34 @@ def project_norms(linear: nnx.Linear, limit: float) -> None:
     linear.kernel[...] = kernel * jnp.minimum(1.0, limit / jnp.maximum(norm, 1e-12))
 
 
-def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    """Batch norm over the global batch with PyTorch's epsilon and momentum, in float32."""
-    return nnx.BatchNorm(
+class BatchNorm(nnx.BatchNorm):
+    """Batch norm whose running variance is the unbiased one, as PyTorch's."""
+
+    def __call__(
+        self, x: Float[Array, "b *shape"], use_running_average: bool | None = None, **rest: Any
+    ) -> Float[Array, "b *shape"]:
+        """Normalises with the batch's mean and variance, or with the running ones."""
+        old = self.momentum * self.var[...]
+        y = super().__call__(x, use_running_average, **rest)
+        if not use_running_average:
+            n = x.size // x.shape[-1]
+            self.var[...] = old + (self.var[...] - old) * (n / max(n - 1, 1))
+        return y
+
+
+def batch_norm(features: int, *, affine: bool = True, rngs: nnx.Rngs) -> BatchNorm:
+    """Batch norm over the global batch with PyTorch's epsilon and momentum, in float32.
+
+    The variance is that of the differences from the mean. The mean square less the square of the
+    mean, which takes one pass over the data, loses all digits where a mean is far above the spread.
+    """
+    return BatchNorm(
         features,
         momentum=0.9,
         epsilon=1e-5,
         use_scale=affine,
         use_bias=affine,
+        use_fast_variance=False,
         dtype=jnp.float32,
         rngs=rngs,
     )

@@ -43,7 +43,7 @@ def cosine_annealing(
     )
 
 
-def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
+def adam(*, rate: Any, decays: Any, total: int, weight_decay: float, b1: float, b2: float):
     """Returns Adam with the L2 term coupled to the gradient, as in `torch.optim.Adam`."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decays),
@@ -52,12 +52,40 @@ def adam(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
     )
 
 
-def adamw(*, rate: Any, decays: Any, weight_decay: float, b1: float, b2: float):
-    """Returns Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
-    return optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=decays)
+def adamw(
+    *,
+    rate: Any,
+    decays: Any,
+    total: int,
+    weight_decay: float | tuple[float, ...],
+    b1: float,
+    b2: float,
+):
+    """Returns Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    A decay of two numbers goes from the first to the second by half a cosine, as in I-JEPA's code.
+    """
+    decay: Any = weight_decay
+    if isinstance(weight_decay, tuple):
+        if len(weight_decay) != 2:
+            raise UserError(
+                f"config key 'optim.optimizer.weight_decay' is {weight_decay}; it is a number, or "
+                "two: (at the start, at the end)"
+            )
+        first, last = weight_decay
+        decay = lambda step: (  # noqa: E731
+            last + 0.5 * (first - last) * (1 + jnp.cos(jnp.pi * (step + 1) / total))
+        )
+    return optax.chain(
+        optax.scale_by_adam(b1=b1, b2=b2),
+        optax.add_decayed_weights(decay, decays),
+        optax.scale_by_learning_rate(rate),
+    )
 
 
-def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nesterov: bool):
+def sgd(
+    *, rate: Any, decays: Any, total: int, weight_decay: float, momentum: float, nesterov: bool
+):
     """Returns SGD whose decay enters before the momentum, as in `torch.optim.SGD`."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, decays),
@@ -65,7 +93,7 @@ def sgd(*, rate: Any, decays: Any, weight_decay: float, momentum: float, nestero
     )
 
 
-def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust: float):
+def lars(*, rate: Any, decays: Any, total: int, weight_decay: float, momentum: float, trust: float):
     """Returns LARS (You et al. 2017); what is not decayed gets plain momentum SGD."""
     return optax.lars(
         rate,
@@ -77,12 +105,36 @@ def lars(*, rate: Any, decays: Any, weight_decay: float, momentum: float, trust:
     )
 
 
+def larc(*, rate: Any, decays: Any, total: int, weight_decay: float, momentum: float, trust: float):
+    """Returns momentum SGD on gradients that were scaled layer by layer, as NVIDIA's apex does it.
+
+    With p the weights of a layer and g their gradient, (g + d p) trust |p| / (|g| + d |p|) goes
+    into the momentum, d the weight decay. The learning rate stands outside the momentum, unlike in
+    `lars`: a change of the rate acts on all of an update at once. Where |p| or |g| is 0, and for
+    what is not decayed, g goes in as it is.
+    """
+
+    def scaled(g: Any, p: Any) -> Any:
+        length, slope = jnp.linalg.norm(p), jnp.linalg.norm(g)
+        ratio = trust * length / (slope + weight_decay * length + 1e-8)
+        return jnp.where((length > 0) & (slope > 0), ratio * (g + weight_decay * p), g)
+
+    layerwise = optax.stateless(lambda g, p: jax.tree.map(scaled, g, p))
+    return optax.chain(optax.masked(layerwise, decays), optax.sgd(rate, momentum=momentum))
+
+
 _SCHEDULES: dict[str, Callable] = {
     "constant": constant,
     "cosine": cosine,
     "cosine_annealing": cosine_annealing,
 }
-_OPTIMIZERS: dict[str, Callable] = {"adam": adam, "adamw": adamw, "sgd": sgd, "lars": lars}
+_OPTIMIZERS: dict[str, Callable] = {
+    "adam": adam,
+    "adamw": adamw,
+    "sgd": sgd,
+    "lars": lars,
+    "larc": larc,
+}
 
 
 def build(
@@ -99,17 +151,19 @@ def build(
     steps_per_epoch: float,
     total_steps: int,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """Returns one transformation for all parameters of a method, and its learning-rate schedule.
+    """Returns one transformation for all parameters of a method, and the learning rate of a step.
 
     Args:
-        optimizer: `name` is adam, adamw, sgd or lars; the other keys are its keywords.
+        optimizer: `name` is adam, adamw, sgd, lars or larc; the other keys are its keywords.
         schedule: `name` is constant, cosine or cosine_annealing; the other keys are its keywords.
-        decay_bias_and_norm: Whether weight decay (and LARS's trust ratio) applies to parameters
-            with fewer than two axes: biases and norm scales.
+        decay_bias_and_norm: Whether weight decay (and the trust ratio of LARS and LARC) applies to
+            parameters with fewer than two axes: biases and norm scales.
         fixed_lr: Parts of the method, e.g. ("predictor",), that stay at the peak rate.
         frozen: Parts of the method that are not trained, e.g. ("backbone",).
         clip_norm: Global gradient norm above which gradients are scaled down, or None.
-        accumulate: Batches whose gradients are averaged for one update.
+        accumulate: Batches whose gradients are averaged for one update. Schedules count updates,
+            and so does `Method.after_update` (momentum encoders); batch norms and queues of keys
+            take every batch as it comes.
         skip_nonfinite: How many updates in a row with a NaN or Inf gradient are skipped (and
             counted) before one is let through, which stops the run; 0 skips none.
         params: The parameters, for their paths and shapes.
@@ -119,14 +173,16 @@ def build(
     Raises:
         UserError: An unknown name, a key that does not fit, or a part that does not exist.
     """
-    epoch, total = steps_per_epoch / accumulate, total_steps // accumulate
+    if accumulate < 1:
+        raise UserError(f"config key 'optim.accumulate' is {accumulate}; it is at least 1")
+    epoch, total = steps_per_epoch / accumulate, max(total_steps // accumulate, 1)
     curve = schedule(epoch=epoch, total=total)
 
     def decays(tree: Any) -> Any:
         return jax.tree.map(lambda p: decay_bias_and_norm or p.ndim > 1, tree)
 
     def one(rate: Any) -> optax.GradientTransformation:
-        return optimizer(rate=rate, decays=decays)
+        return optimizer(rate=rate, decays=decays, total=total)
 
     tx = one(curve)
     if fixed_lr or frozen:
@@ -142,7 +198,7 @@ def build(
         tx = optax.apply_if_finite(tx, skip_nonfinite)
     if accumulate > 1:
         tx = optax.MultiSteps(tx, accumulate).gradient_transformation()
-    return tx, curve
+    return tx, lambda step: curve(step // accumulate)
 
 
 def bind_section(section: dict) -> Bound:
@@ -154,7 +210,7 @@ def bind_section(section: dict) -> Bound:
     runtime = ("params", "steps_per_epoch", "total_steps")
     bound = bind(build, section, path="optim", runtime=runtime)
     chosen = {
-        "optimizer": _bind_named(_OPTIMIZERS, section, "optimizer", ("rate", "decays")),
+        "optimizer": _bind_named(_OPTIMIZERS, section, "optimizer", ("rate", "decays", "total")),
         "schedule": _bind_named(_SCHEDULES, section, "schedule", ("epoch", "total")),
     }
     return Bound(build, bound.arguments | chosen)

@@ -42,9 +42,17 @@ def split_state(method: Method) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
 
 
 def make_step(
-    graph: nnx.GraphDef, tx: optax.GradientTransformation, total_steps: int
+    graph: nnx.GraphDef, tx: optax.GradientTransformation, total_steps: int, accumulate: int
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """Returns the training step of a method, not yet jitted."""
+    """Returns the training step of a method, not yet jitted.
+
+    Of `accumulate` steps the last one updates the parameters, and what follows from them.
+    """
+
+    def settle(step: jax.Array, params: nnx.State, rest: nnx.State) -> tuple:
+        method = nnx.merge(graph, params, rest, copy=True)
+        method.after_update((step // accumulate) / max(total_steps // accumulate, 1))
+        return split_state(method)[1:]
 
     def step(state: TrainState, batch: dict[str, jax.Array]):
         key = jax.random.fold_in(state.key, state.step)
@@ -57,9 +65,15 @@ def make_step(
         (loss, (logs, rest)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        method = nnx.merge(graph, params, rest, copy=True)
-        method.after_update((state.step + 1) / total_steps)
-        _, params, rest = split_state(method)
+        if accumulate == 1:
+            params, rest = settle(state.step, params, rest)
+        else:
+            params, rest = jax.lax.cond(
+                (state.step + 1) % accumulate == 0,
+                settle,
+                lambda _, *same: same,
+                *(state.step, params, rest),
+            )
 
         # A skipped update (optim.skip_nonfinite) is zero; one let through shows what went wrong.
         fine = jnp.isfinite(optax.global_norm(updates))
@@ -121,8 +135,10 @@ class Run:
         self._initial = (params, rest)
         # Outputs stay where a restored state would be put, so that resuming gives the same bits.
         shardings = jax.tree.map(lambda x: x.sharding, self.abstract_state())
+        accumulate = self.settings.optim.arguments["accumulate"]
+        step = make_step(self.graph, self.tx, self.total_steps, accumulate)
         self.step = jax.jit(
-            distributed.with_mesh(self.mesh, make_step(self.graph, self.tx, self.total_steps)),
+            distributed.with_mesh(self.mesh, step),
             donate_argnums=0,
             out_shardings=(shardings, distributed.replicated(self.mesh)),
         )

@@ -49,7 +49,9 @@ def monitor(*, every_epochs: float, examples: int, **changed: Any) -> dict[str, 
     return {"every_epochs": every_epochs, "examples": examples, **fixed, **changed}
 
 
-def adamw(*, weight_decay: float, b2: float = 0.999, name: str = "adamw") -> dict[str, Any]:
+def adamw(
+    *, weight_decay: float | tuple[float, float], b2: float = 0.999, name: str = "adamw"
+) -> dict[str, Any]:
     """Returns the optimizer AdamW, or another of Adam's family."""
     return {"name": name, "weight_decay": weight_decay, "b1": 0.9, "b2": b2}
 

@@ -12,7 +12,7 @@ def galaxy(crop: int, **changed: Any) -> dict[str, Any]:
 
 def natural(crop: int, *, scale: tuple[float, float], **changed: Any) -> dict[str, Any]:
     """Returns a view of an everyday image: a crop of random size, jittered and blurred."""
-    shape = {"scale": scale, "aspect": (0.75, 4 / 3), "flip": True}
+    shape = {"interpolation": "bilinear", "scale": scale, "aspect": (0.75, 4 / 3), "flip": True}
     color = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
     color |= {"jitter_probability": 0.8, "grey_probability": 0.2}
     blur = {"blur_sigma": (0.1, 2.0), "blur_probability": 0.5, "solarize_probability": 0.0}

@@ -11,6 +11,7 @@ from astrojax.errors import UserError
 
 PAPER = {
     "grid": 14,
+    "sampling": "independent",
     "num_targets": 4,
     "target_scale": (0.15, 0.2),
     "target_aspect": (0.75, 1.5),
@@ -19,6 +20,7 @@ PAPER = {
     "context_tokens": 120,
     "min_context": 10,
     "brightness_biased": False,
+    "targets_biased": False,
 }
 # The same on a small grid, where four targets can cover nearly everything.
 SMALL = {**PAPER, "grid": 8, "context_tokens": 32, "min_context": 20}

@@ -14,6 +14,7 @@ from astrojax.errors import UserError
 
 OFF = {
     "crop": 16,
+    "interpolation": "bilinear",
     "scale": (1.0, 1.0),
     "aspect": (1.0, 1.0),
     "flip": False,
@@ -102,6 +103,17 @@ def test_whole_image_crop_is_the_image_and_flip_mirrors_half():
 
 
 @pytest.mark.parametrize("size", [40, 9])
+def test_bicubic_is_keys_cubic_with_antialiasing_cut_to_the_range(size):
+    images = np.empty((2, size, size, 3), np.float32)
+    images[:, : size // 2], images[:, size // 2 :] = 0.0, 1.0  # an edge, where a cubic overshoots
+    # JAX's cubic has Pillow's a = -1/2, and widens with the reduction as well.
+    whole = jax.image.resize(images, (2, 16, 16, 3), "cubic")
+    assert np.min(whole) < 0 and np.max(whole) > 1
+    found = view(0, images, interpolation="bicubic")
+    np.testing.assert_allclose(found, np.clip(whole, 0, 1), atol=1e-5)  # float32 sums
+
+
+@pytest.mark.parametrize("size", [40, 9])
 def test_resize_equals_torch_with_antialiasing(size):
     functional = pytest.importorskip("torch.nn.functional", reason="needs the torch extra")
     import torch
@@ -116,9 +128,10 @@ def test_resize_equals_torch_with_antialiasing(size):
 
 def test_crop_reads_only_its_box():
     """Pixels outside the box do not leak in through the filter."""
-    weights = natural._resize_matrix(jnp.array([5.0]), jnp.array([20.0]), 64, 8)
-    assert (weights[0, :, :5] == 0).all() and (weights[0, :, 25:] == 0).all()
-    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)  # float32
+    for kernel in (natural._triangle, natural._cubic):
+        weights = natural._resize_matrix(kernel, jnp.array([5.0]), jnp.array([20.0]), 64, 8)
+        assert (weights[0, :, :5] == 0).all() and (weights[0, :, 25:] == 0).all()
+        np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)  # float32
 
 
 def test_brightness_and_saturation_factors_are_uniform():

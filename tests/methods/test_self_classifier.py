@@ -140,6 +140,19 @@ def test_learned_classes_count_by_their_direction_alone(images):
     np.testing.assert_allclose(a, b, rtol=1e-5)  # rounding of the normalisation
 
 
+def test_weight_norm_trains_the_lengths_of_classes(images):
+    plain = make(classifier="learned", version=SECOND)
+    method = make(classifier="weight_norm", version=SECOND)
+    z = jax.random.normal(jax.random.key(0), (4, 6))
+    np.testing.assert_allclose(method._logits(z), plain._logits(z), rtol=1e-6)
+    method.lengths[...] = 2.0 * method.lengths[...]
+    np.testing.assert_allclose(method._logits(z), 2 * plain._logits(z), rtol=1e-6)
+    grads = nnx.jit(nnx.grad(lambda m: m.loss({"image": images}, jax.random.key(3))[0]))(method)
+    assert float(jnp.abs(grads.lengths[...]).min()) > 0
+    kernel = np.concatenate([np.ravel(x.kernel[...]) for x in method.mlp.linears])
+    assert kernel.std() == pytest.approx(0.02, rel=0.3)  # of 80 numbers
+
+
 def test_predictions_are_of_the_first_head(images):
     method = make(classes=(4, 6))
     found = method.predict(images)

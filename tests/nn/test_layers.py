@@ -98,3 +98,18 @@ def test_first_weights_are_those_of_pytorch_where_asked_for():
     usual = layers.MLP((400, 300), rngs=nnx.Rngs(0)).linears[0]
     np.testing.assert_allclose(np.std(usual.kernel[...]), 0.05, rtol=0.02)
     assert not np.any(usual.bias[...])
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e2, 1e4])
+def test_batch_norm_keeps_its_digits_and_tracks_the_unbiased_variance(mean):
+    rng = np.random.default_rng(0)
+    x = (mean + rng.standard_normal((24, 2, 1, 3))).astype(np.float32)
+    norm = layers.batch_norm(3, rngs=nnx.Rngs(0))
+    flat = x.astype(np.float64).reshape(-1, 3)
+    expected = (x - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+    # Float32 values near 1e4 are 1e-3 apart: the mean is that coarse, not the variance.
+    np.testing.assert_allclose(norm(jnp.asarray(x)), expected, atol=1e-4 if mean < 1e4 else 2e-3)
+    np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-4)
+    tracked = np.asarray(norm.var[...])
+    norm(jnp.asarray(x), use_running_average=True)
+    np.testing.assert_array_equal(norm.var[...], tracked)

@@ -120,3 +120,51 @@ def test_coupled_adam_equals_torch():
     # Three float32 steps of length 0.5: rounding in the bias corrections, 1e-5 of a step each.
     ours = after(tx, ONES, 3)["body"]["w"]
     np.testing.assert_allclose(ours, weight.detach().numpy(), atol=3e-5)
+
+
+def test_weight_decay_goes_from_one_number_to_another_as_a_cosine():
+    tx, _ = build(
+        optimizer={"name": "adamw", "weight_decay": (0.04, 0.4), "b1": 0.9, "b2": 0.999},
+        schedule={"name": "constant", "peak_value": 1.0},
+    )
+    params, state, seen = PARAMS, tx.init(PARAMS), []
+    for _ in range(100):
+        updates, state = tx.update(ZEROS, state, params)
+        seen.append(-float(updates["head"]["w"][0, 0] / params["head"]["w"][0, 0]))
+    # I-JEPA's CosineWDSchedule counts before it is used: 1 to T of T.
+    expected = 0.4 - 0.36 * 0.5 * (1 + np.cos(np.pi * np.arange(1, 101) / 100))
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+    with pytest.raises(UserError, match="weight_decay"):
+        build(optimizer={"name": "adamw", "weight_decay": (0.1,), "b1": 0.9, "b2": 0.999})
+
+
+def test_larc_is_momentum_on_gradients_scaled_layer_by_layer():
+    ramp = {"name": "cosine", "peak_value": 2.0, "warmup_epochs": 1.0}
+    larc = {"name": "larc", "weight_decay": 0.1, "momentum": 0.9, "trust": 0.01}
+    tx, curve = build(optimizer=larc, schedule={**ramp, "init_value": 0.5, "end_value": 0.0})
+    rng = np.random.default_rng(0)
+    params, state = PARAMS, tx.init(PARAMS)
+    p, b = np.ones((2, 2)), np.ones(2)
+    memory = {"p": 0.0, "b": 0.0}
+    for step in range(5):
+        g, slope = rng.standard_normal((2, 2)), rng.standard_normal(2)
+        given = {"body": {"w": jnp.asarray(g), "b": jnp.asarray(slope)}, "head": ZEROS["head"]}
+        updates, state = tx.update(given, state, params)
+        params = optax.apply_updates(params, updates)
+        # apex: LARC(SGD(momentum), clip=False); no trust ratio and no decay for biases.
+        length = np.linalg.norm(p)
+        ratio = 0.01 * length / (np.linalg.norm(g) + 0.1 * length + 1e-8)
+        memory["p"] = 0.9 * memory["p"] + ratio * (g + 0.1 * p)
+        memory["b"] = 0.9 * memory["b"] + slope
+        p, b = p - float(curve(step)) * memory["p"], b - float(curve(step)) * memory["b"]
+        np.testing.assert_allclose(params["body"]["w"], p, rtol=1e-5)
+        np.testing.assert_allclose(params["body"]["b"], b, rtol=1e-5)
+    np.testing.assert_array_equal(params["head"]["w"], 1)  # a gradient of zero: nothing, as there
+
+
+def test_the_logged_rate_is_that_of_the_update_a_step_belongs_to():
+    ramp = {"name": "cosine", "peak_value": 1.0, "warmup_epochs": 5.0}
+    _, curve = build(schedule={**ramp, "init_value": 0.0, "end_value": 0.0}, accumulate=2)
+    np.testing.assert_allclose(
+        [curve(0), curve(1), curve(2), curve(50)], [0, 0, 0.04, 1], rtol=1e-5
+    )
