@@ -16,6 +16,7 @@ The table's metadata say which model, data and command made it.
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from astrojax.cli import options
 
@@ -47,9 +48,18 @@ def make(given: argparse.Namespace, command: str, *, embedding: bool, prediction
         embedding: Whether the table has the embeddings.
         predictions: Whether it has the predictions.
     """
-    from astrojax.inference import inputs, model, stream, writers
+    from astrojax.inference import writers
 
-    out = writers.check_output(given.out, overwrite=given.overwrite)
+    out = writers.check_output(given.out)
+    with writers.new_files(out, overwrite=given.overwrite):
+        _write(given, out, command, embedding=embedding, predictions=predictions)
+
+
+def _write(
+    given: argparse.Namespace, out: Path, command: str, *, embedding: bool, predictions: bool
+) -> None:
+    from astrojax.inference import inputs, model, stream
+
     trained = model.open_model(given.workdir, given.model)
     if predictions:
         model.check_heads(trained)

@@ -10,6 +10,7 @@ TensorFlow once.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from astrojax import files
 from astrojax.data import images, validate
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, write_json
 
 VERSION = "1.0.0"
 STANDARD = ("cifar10", "cifar100", "imagenet2012")
@@ -88,19 +89,22 @@ def convert(
         raise UserError(f"{name!r} is no TFDS name: use lower case letters, digits and underscores")
     directory = Path(directory).expanduser()
     target = directory / name / VERSION
-    if target.exists():
-        raise UserError(f"{target} exists already: remove it, or choose another --dataset")
-    path = _build(sources, directory, name, shard_mib)
-    for split, source in sources.items():
-        columns: dict[str, Any] = {
-            name: np.asarray(source.column(name)) for name in source[0] if name != "image"
-        }
-        with atomic_write(path / f"columns_{split}.npz") as temporary:
-            np.savez(temporary, **columns)
-    info = next(iter(sources.values())).info.to_json()
-    # Last, so that its presence says that the conversion is complete.
-    write_json(path / "astrojax.json", info)
-    return path
+    with files.lock(target):
+        if target.exists():
+            raise UserError(f"{target} exists already: remove it, or choose another --dataset")
+        with files.atomic_write(target) as temporary:
+            temporary.mkdir()
+            path = _build(sources, temporary, name, shard_mib)
+            for split, source in sources.items():
+                columns: dict[str, Any] = {
+                    name: np.asarray(source.column(name)) for name in source[0] if name != "image"
+                }
+                np.savez(path / f"columns_{split}.npz", **columns)
+            files.write_json(path / "astrojax.json", next(iter(sources.values())).info.to_json())
+            for file in path.iterdir():  # TFDS made the folders <name>/<version> in it
+                file.rename(temporary / file.name)
+            shutil.rmtree(temporary / name)
+    return target
 
 
 def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_mib: int) -> Path:
@@ -164,7 +168,9 @@ def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any
 
 def _prepared(directory: Path, dataset: str) -> Path:
     """Returns the newest version of a data set in a TFDS directory."""
-    versions = sorted((directory / dataset).glob("**/dataset_info.json"))
+    found = sorted((directory / dataset).glob("**/dataset_info.json"))
+    # A conversion that is under way, or was killed, has a hidden folder.
+    versions = [p for p in found if not str(p.relative_to(directory)).count("/.")]
     if versions:
         return versions[-1].parent
     if dataset in STANDARD:
