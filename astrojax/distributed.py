@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,11 @@ def initialize(*, coordinator: str | None, processes: int | None, process: int |
 def is_main() -> bool:
     """Returns whether this process writes the config, the log and the report."""
     return jax.process_index() == 0
+
+
+def only_main(held: AbstractContextManager[T]) -> AbstractContextManager[T | None]:
+    """Returns a context for process 0, and an empty one for the others."""
+    return held if is_main() else contextlib.nullcontext()
 
 
 def is_multiprocess() -> bool:

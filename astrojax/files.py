@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are written whole or not at all and survive a power cut, and files of strangers."""
+"""Files written whole or not at all, by one writer, and files of strangers, read with care."""
 
 import contextlib
 import csv
+import datetime
+import errno
+import glob
 import io
 import json
+import logging
 import os
 import re
+import shutil
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,11 @@ from astrojax.errors import UserError
 # What a spreadsheet takes for a formula (OWASP, "CSV Injection").
 _FORMULA = re.compile(r"[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_GONE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_POLL = 0.2  # seconds
 
 
 @contextlib.contextmanager
@@ -24,34 +36,89 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never half of one. The file and its folder are
     flushed to the disk (fsync) before and after the rename. The temporary name keeps the suffix,
-    by which some writers choose a format.
+    by which some writers choose a format. A folder may be written in the same way.
 
     Args:
-        path: The file to write; its folder is made if it does not exist.
+        path: The file or new folder to write; its own folder is made if it does not exist.
 
     Raises:
-        UserError: The disk is full, or the folder cannot be written to.
+        UserError: The disk is full, read-only or gone.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write_all([Path(path)]) as (temporary,):
         yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def atomic_write_all(
+    paths: Sequence[Path], *, remove: Sequence[Path] = ()
+) -> Iterator[tuple[Path, ...]]:
+    """Yields a temporary path for each path, and renames them together; see `atomic_write`.
+
+    Where there are several, or something to remove afterwards, a note of what is to be done lies
+    beside the first path meanwhile: the next `lock` on that path completes what a kill interrupted.
+
+    Args:
+        paths: The files or new folders to write.
+        remove: What is no longer needed once they are there.
+
+    Raises:
+        UserError: The disk is full, read-only or gone.
+    """
+    temporaries = tuple(map(_temporary, paths))
+    note = _note(paths[0])
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporaries
+        for temporary in temporaries:
+            for inner in sorted(temporary.rglob("*")) if temporary.is_dir() else ():
+                sync(inner)
+            sync(temporary)
+        # Relative to the note: the disk may come back under another name.
+        old, new, gone = (
+            [os.path.relpath(path, note.parent) for path in group]
+            for group in (temporaries, paths, remove)
+        )
+        todo = {"rename": list(zip(old, new, strict=True)), "remove": gone}
+        if len(new) > 1 or gone:
+            write_json(note, todo)
+        _complete(todo, note)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) or disk_error(error):
+            raise cannot_write(paths[0], error) from error
+        raise
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if not note.exists():  # else the temporary files are still needed
+            for temporary in temporaries:
+                _remove(temporary)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f".{path.name}.complete")
+
+
+def _complete(todo: Mapping[str, Any], note: Path) -> None:
+    """Renames and removes what is left to rename and remove, then forgets the note."""
+    for temporary, path in todo["rename"]:
+        with contextlib.suppress(FileNotFoundError):  # done before a kill
+            os.replace(note.parent / temporary, note.parent / path)
+        sync((note.parent / path).parent)
+    for path in todo["remove"]:
+        _remove(note.parent / path)
+    note.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:
     """Writes text in UTF-8, whole or not at all.
 
     Raises:
-        UserError: The disk is full, or the folder cannot be written to.
+        UserError: The disk is full, read-only or gone.
     """
     with atomic_write(path) as temporary:
         # The name of a file that is no UTF-8 has characters that cannot be written.
@@ -63,7 +130,7 @@ def write_json(path: str | Path, value: Any) -> Path:
     """Writes indented JSON, whole or not at all.
 
     Raises:
-        UserError: The disk is full, or the folder cannot be written to.
+        UserError: The disk is full, read-only or gone.
     """
     return write_text(path, json.dumps(value, indent=2) + "\n")
 
@@ -129,3 +196,149 @@ def _cell(value: Any) -> Any:
     if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         return f"'{text}"
     return text
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def disk_error(error: BaseException) -> int:
+    """Returns the error number of a full, read-only or lost disk; 0 if the error is another one.
+
+    Libraries put the system's words into errors of their own (HDF5, safetensors, TensorStore), so
+    these are looked for in the text.
+    """
+    numbers = (*_FULL, *_CLOSED, *_GONE)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        text = str(error)
+        number = next((n for n in numbers if os.strerror(n) in text), 0)
+    return number if number in numbers else 0
+
+
+def cannot_write(path: Any, error: BaseException) -> UserError:
+    """Returns the one sentence for something that could not be written: what, why, and the remedy.
+
+    Args:
+        path: What was to be written; None where the error does not tell.
+        error: What was raised.
+    """
+    number = disk_error(error)
+    why = os.strerror(number) if number else getattr(error, "strerror", None) or error
+    remedy = "see that its folder can be written to"
+    if number in _FULL:
+        remedy = "make room there"
+    elif number in _CLOSED:
+        remedy = "make that place writable, or name another one"
+    elif number in _GONE:
+        remedy = "bring that disk back"
+    return UserError(
+        f"cannot write {path or 'a file'}: {why}; {remedy} and give the same command again, which "
+        "goes on with what is left"
+    )
+
+
+@contextlib.contextmanager
+def lock(target: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds the right to write a file or folder, which one process has at a time.
+
+    The lock is one of the operating system on the hidden file `.<name>.lock` beside the target, so
+    it ends with the process that holds it, however that ends. Who only reads needs none. What
+    earlier writers that were killed left under temporary names is completed or removed.
+
+    Args:
+        target: The file or folder, which need not exist.
+        wait: Whether to wait until another process has released it.
+
+    Raises:
+        UserError: Another process holds it (which one is said), or its file cannot be written.
+    """
+    place = Path(target).expanduser()
+    # A link to a folder is another name of it; a link to a file is what a rename replaces.
+    real = os.path.realpath(place if place.is_dir() else place.parent)
+    place = Path(real) if place.is_dir() else Path(real) / place.name
+    path = place.with_name(f".{place.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path, target, wait)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        if _note(place).is_file():
+            _complete(json.loads(_note(place).read_text(encoding="utf-8")), _note(place))
+        stem, suffix = glob.escape(place.stem), glob.escape(place.suffix)
+        unfinished = place.parent.glob(f".{stem}.*.partial{suffix}")
+        for left in (*unfinished, *place.glob(".*.partial*")):
+            _remove(left)
+        yield
+    finally:
+        _remove(path)  # before it is released: the next holder makes its own
+        os.close(descriptor)
+
+
+def _acquire(path: Path, target: str | Path, wait: bool) -> int:
+    """Returns the descriptor of a lock file that this process holds."""
+    from filelock import lock_descriptor
+
+    told = False
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            held = lock_descriptor(descriptor, blocking=False)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise
+            logging.warning(
+                "%s: this file system has no locks (%s): see to it that one command at a time "
+                "writes there",
+                target,
+                error.strerror,
+            )
+            return descriptor
+        if held and _is(descriptor, path):
+            _sign(descriptor)
+            return descriptor
+        holder = "" if held else _holder(descriptor)
+        os.close(descriptor)
+        if holder and not wait:
+            raise UserError(
+                f"{target} is being written by {holder}: wait until it has ended, or stop it, and "
+                "give the same command again"
+            )
+        if holder and not told:
+            logging.info("%s is being written by %s: waiting for it", target, holder)
+            told = True
+        time.sleep(_POLL if holder else 0)
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    """Returns whether an open file is still the one at a path, which its last holder removes."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sign(descriptor: int) -> None:
+    """Writes into a lock file who holds it; a full disk does not matter here."""
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Returns who holds a lock file, in words."""
+    try:
+        signed = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {signed['pid']} on {signed['host']} since {signed['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has not signed yet
+        return "another process"

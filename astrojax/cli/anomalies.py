@@ -14,6 +14,7 @@ many. Objects without an embedding are left out.
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -46,10 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _anomalies(given: argparse.Namespace, command: str) -> None:
+    from astrojax.inference import contact_sheet, writers
+
+    paths = contact_sheet.places(given)
+    with writers.new_files(*paths, overwrite=given.overwrite):
+        _write(given, paths)
+
+
+def _write(given: argparse.Namespace, paths: list[Path]) -> None:
+    from astrojax import files
     from astrojax.errors import UserError
     from astrojax.inference import contact_sheet, outliers, search
 
-    out, png = contact_sheet.check_listing(given)
     rows = search.Rows(given.table)
     if given.by == "method" and outliers.METHOD not in rows.names:
         raise UserError(
@@ -64,19 +73,21 @@ def _anomalies(given: argparse.Namespace, command: str) -> None:
     found = rows.take(order)
     listed = {"rank": np.arange(1, len(order) + 1), "id": found.pop("id")}
     listed |= {name: values[order] for name, values in score.items()}
-    contact_sheet.write_listing(out, listed | found)
-    print(f"{out}: the {len(order)} strangest objects by {given.by}")
-    if opened is not None:
-        top = slice(0, given.n)
-        captions = [
-            f"{i}\n{s:.3g}" for i, s in zip(listed["id"][top], listed[given.by][top], strict=True)
-        ]
-        contact_sheet.sheet(
-            opened,
-            listed["id"][top],
-            captions,
-            png,
-            per_row=5,
-            title=f"The strangest objects by {given.by.replace('_', ' ')}",
-        )
+    top = slice(0, given.n)
+    captions = [
+        f"{i}\n{s:.3g}" for i, s in zip(listed["id"][top], listed[given.by][top], strict=True)
+    ]
+    with files.atomic_write_all(paths) as temporaries:
+        contact_sheet.write_listing(temporaries[0], listed | found)
+        if opened is not None:
+            contact_sheet.sheet(
+                opened,
+                listed["id"][top],
+                captions,
+                temporaries[1],
+                per_row=5,
+                title=f"The strangest objects by {given.by.replace('_', ' ')}",
+            )
+    print(f"{paths[0]}: the {len(order)} strangest objects by {given.by}")
+    for png in paths[1:]:
         print(f"{png}: contact sheet of the first {len(captions)}")

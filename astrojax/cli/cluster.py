@@ -16,6 +16,7 @@ a random sample of at most --limit objects; all others are then given theirs in 
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from astrojax.cli import options
 
@@ -70,12 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cluster(given: argparse.Namespace, command: str) -> None:
+    from astrojax.inference import clusters, writers
+
+    out = writers.check_output(given.out)
+    folder = clusters.folder_of(out)
+    with writers.new_files(out, folder, overwrite=given.overwrite):
+        _write(given, out, folder, command)
+
+
+def _write(given: argparse.Namespace, out: Path, folder: Path, command: str) -> None:
     from astrojax import files
     from astrojax.evaluate import report
-    from astrojax.inference import clusters, contact_sheet, search, writers
+    from astrojax.inference import clusters, contact_sheet, search
 
-    out = writers.check_output(given.out, overwrite=given.overwrite)
-    folder = writers.check_new(clusters.folder_of(out), overwrite=given.overwrite)
     rows = search.Rows(given.table)
     name = given.label or ("label" if "label" in rows.names else None)
     label = None if name is None else clusters.read_labels(rows, name)

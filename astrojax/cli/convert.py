@@ -27,10 +27,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     terminal.start_log()
-    try:
+    with terminal.ending(errors.exit_process):
         _convert(experiment.parse(parser(), arguments))
-    except UserError as error:
-        errors.exit_process(errors.USER_ERROR, str(error))
 
 
 def _convert(given: argparse.Namespace) -> None:

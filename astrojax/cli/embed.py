@@ -68,9 +68,18 @@ def make(given: argparse.Namespace, command: str, *, embedding: bool, prediction
         embedding: Whether the table has the embeddings.
         predictions: Whether it has the predictions.
     """
-    from astrojax.inference import model, stream, writers
+    from astrojax.inference import writers
 
-    out = writers.check_output(given.out, overwrite=given.overwrite)
+    out = writers.check_output(given.out)
+    with writers.new_files(out, overwrite=given.overwrite):
+        _write(given, out, command, embedding=embedding, predictions=predictions)
+
+
+def _write(
+    given: argparse.Namespace, out: Path, command: str, *, embedding: bool, predictions: bool
+) -> None:
+    from astrojax.inference import model, stream
+
     trained = model.open_model(given.workdir, given.model)
     if predictions:
         model.check_heads(trained)

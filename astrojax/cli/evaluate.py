@@ -45,8 +45,6 @@ def _evaluate(given: argparse.Namespace) -> None:
     if given.out is not None:
         if given.config is not None:
             raise UserError("--config is for one run: an ensemble reads the tables of its members")
-        if Path(given.out).exists():
-            raise UserError(f"{given.out} exists already: choose another --out")
         return ensemble.evaluate_runs(workdirs, Path(given.out))
     if given.config is None:
         return evaluation.run(workdirs[0])

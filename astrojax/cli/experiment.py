@@ -3,7 +3,6 @@
 
 import argparse
 import logging
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -113,20 +112,15 @@ def run(
     arguments: Sequence[str] | None,
 ) -> None:
     """Parses and works; a user's mistake is one line and status 2, not a traceback."""
-    signal.signal(signal.SIGTERM, _preempted)  # outside the training loop nothing is to be saved
-    try:
+    with terminal.ending(errors.exit_process):
         parsed = parse(made, arguments)
         run_distributed(work, parsed)
-    except UserError as error:
-        errors.exit_process(errors.USER_ERROR, str(error))
-    except KeyboardInterrupt:
-        errors.exit_process(errors.INTERRUPTED, "stopped; the same command goes on")
 
 
 def run_distributed(work: Callable[[argparse.Namespace], None], given: argparse.Namespace) -> None:
     """Does the work, as one of several processes where the flags or a launcher say so."""
     terminal.start_log()
-    from astrojax import distributed
+    from astrojax import distributed, files
 
     distributed.start_watchdog(given.stall_after)
     distributed.enable_compilation_cache()
@@ -140,13 +134,9 @@ def run_distributed(work: Callable[[argparse.Namespace], None], given: argparse.
     except Exception as error:
         if not distributed.is_multiprocess():
             raise
-        if isinstance(error, UserError):
-            errors.exit_process(errors.USER_ERROR, str(error))
+        if isinstance(error, UserError) or files.disk_error(error):
+            raise
         if distributed.lost_process(error):
             distributed.exit_lost_process(str(error))
         traceback.print_exc()
         errors.exit_process(1, "this process failed, and with it the run")
-
-
-def _preempted(*_: Any) -> None:
-    errors.exit_process(errors.PREEMPTED, "stopped by SIGTERM; the same command goes on")

@@ -67,13 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _explore(given: argparse.Namespace, command: str) -> None:
+    from astrojax.inference import writers
+
+    out = Path(given.out).expanduser()
+    with writers.new_files(out, overwrite=given.overwrite):
+        _write(given, out)
+
+
+def _write(given: argparse.Namespace, out: Path) -> None:
     from astrojax import files
     from astrojax.errors import UserError
     from astrojax.evaluate import explorer
     from astrojax.evaluate.projection import project
-    from astrojax.inference import contact_sheet, search, writers
+    from astrojax.inference import contact_sheet, search
 
-    out = writers.check_new(Path(given.out).expanduser(), overwrite=given.overwrite)
     table = search.Rows(given.table)
     opened = None
     if not given.no_sheet:

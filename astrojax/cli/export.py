@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(given: argparse.Namespace, command: str) -> None:
-    from astrojax import export
+    from astrojax import export, files
     from astrojax.errors import UserError
     from astrojax.inference import backbone_weights, model, model_card
 
@@ -71,9 +71,10 @@ def _export(given: argparse.Namespace, command: str) -> None:
     if given.format == "bundle":
         return
     out = Path(given.out).expanduser()
-    if out.exists():
-        raise UserError(f"{out} exists already; give another name, or remove it")
-    told = backbone_weights.save(
-        model.open_model(given.workdir, None).method, out, library=given.format
-    )
+    with files.lock(out):
+        if out.exists():
+            raise UserError(f"{out} exists already; give another name, or remove it")
+        told = backbone_weights.save(
+            model.open_model(given.workdir, None).method, out, library=given.format
+        )
     print(f"{out}: {told}")

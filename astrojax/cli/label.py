@@ -84,7 +84,7 @@ def _label(given: argparse.Namespace, command: str) -> None:
     out = Path(given.out).expanduser()
     if out.suffix != ".csv":
         raise UserError(f"--out {given.out} has to end in .csv")
-    predictions = given.predictions and writers.check_output(given.predictions, overwrite=True)
+    predictions = given.predictions and writers.check_output(given.predictions)
     with label_file.LabelFile(out) as file:
         classes = label_file.check_classes(given.classes, list(file.labels().values()))
         rows = search.Rows(_table(given, out, command))
@@ -102,7 +102,8 @@ def _label(given: argparse.Namespace, command: str) -> None:
 
         def write() -> None:
             if predictions:
-                labelling.write_predictions(work, rows, predictions, command=command)
+                with writers.new_files(predictions, overwrite=True):
+                    labelling.write_predictions(work, rows, predictions, command=command)
 
         if opened is None:
             work.refit()

@@ -9,7 +9,6 @@ from typing import Any
 
 from astrojax import errors
 from astrojax.cli import terminal
-from astrojax.errors import UserError
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
@@ -167,14 +166,14 @@ def run(
     given = sys.argv[1:] if arguments is None else list(arguments)
     parsed = options.parse_args(given)
     terminal.start_log()
-    try:
+    with terminal.ending(_leave):
         from astrojax import distributed
 
         distributed.enable_compilation_cache()
         main(parsed, f"astrojax {name} {shlex.join(given)}")
-    except UserError as error:
-        print(f"error: {errors.printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with what is left", file=sys.stderr)
-        sys.exit(errors.INTERRUPTED)
+
+
+def _leave(status: int, message: str) -> None:
+    prefix = "error: " if status == errors.USER_ERROR else ""
+    print(f"{prefix}{errors.printable(message)}", file=sys.stderr)
+    sys.exit(status)

@@ -11,6 +11,7 @@ or `astrojax predict --with-embedding`; it is read in blocks, so it may be large
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -34,9 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _similar(given: argparse.Namespace, command: str) -> None:
+    from astrojax.inference import contact_sheet, writers
+
+    paths = contact_sheet.places(given)
+    with writers.new_files(*paths, overwrite=given.overwrite):
+        _write(given, paths)
+
+
+def _write(given: argparse.Namespace, paths: list[Path]) -> None:
+    from astrojax import files
     from astrojax.inference import contact_sheet, search
 
-    out, png = contact_sheet.check_listing(given)
     rows = search.Rows(given.table)
     queries = search.find(rows, given.id)
     opened = None
@@ -54,22 +63,23 @@ def _similar(given: argparse.Namespace, command: str) -> None:
         "id": found.pop("id"),
         "cosine": cosine.ravel(),
     }
-    contact_sheet.write_listing(out, listed | found)
-    print(f"{out}: {count} neighbours of {', '.join(given.id)}")
-    if opened is not None:
-        captions = [
-            f"query {name}" if rank == 0 else f"{name}\n{likeness:.3f}"
-            for name, rank, likeness in zip(
-                listed["id"], listed["rank"], listed["cosine"], strict=True
+    with files.atomic_write_all(paths) as temporaries:
+        contact_sheet.write_listing(temporaries[0], listed | found)
+        if opened is not None:
+            captions = [
+                f"query {name}" if rank == 0 else f"{name}\n{likeness:.3f}"
+                for name, rank, likeness in zip(
+                    listed["id"], listed["rank"], listed["cosine"], strict=True
+                )
+            ]
+            contact_sheet.sheet(
+                opened,
+                listed["id"],
+                captions,
+                temporaries[1],
+                per_row=count + 1 if len(queries) > 1 else 5,
+                title="Nearest neighbours and their cosine",
             )
-        ]
-        per_row = count + 1 if len(queries) > 1 else 5
-        contact_sheet.sheet(
-            opened,
-            listed["id"],
-            captions,
-            png,
-            per_row=per_row,
-            title="Nearest neighbours and their cosine",
-        )
+    print(f"{paths[0]}: {count} neighbours of {', '.join(given.id)}")
+    for png in paths[1:]:
         print(f"{png}: contact sheet")

@@ -43,7 +43,7 @@ def _train(given: argparse.Namespace) -> None:
         return preflight.run(given.experiment)
     workdir = Path(given.workdir or experiment.default_workdir(given.config))
     if loop.train(given.experiment, workdir) or not evaluation.done(workdir):
-        evaluation.run(workdir)
+        evaluation.run(workdir, wait=True)
     elif distributed.is_main():
         print(f"{workdir} is finished; remove it, or give another --workdir, to train again.")
         print(evaluation.summary(workdir))

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from astrojax import files
 from astrojax.data import validate
 from astrojax.data.native import missing_values, to_numbers
 from astrojax.data.noise import robust_sigma
 from astrojax.data.tables import read_table
 from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, reading, write_csv
 
 
 def cut(
@@ -53,17 +53,30 @@ def cut(
         UserError: A file that exists or is missing, mosaics of different shapes or WCS, no
             position inside them, or fluxes that overflow float16.
     """
+    with files.lock(out):
+        if Path(out).exists():
+            raise UserError(f"{out} exists already: choose another --out")
+        return _cut(mosaics, zero_points, columns, Path(out), size=size, dtype=dtype)
+
+
+def _cut(
+    mosaics: Mapping[str, str],
+    zero_points: Sequence[float],
+    columns: Mapping[str, np.ndarray],
+    out: Path,
+    *,
+    size: int,
+    dtype: str,
+) -> dict[str, Any]:
     import h5py
 
     _check_columns(columns)
-    if Path(out).exists():
-        raise UserError(f"{out} exists already: choose another --out")
     scales = to_microjansky(zero_points)
     with _Mosaics(mosaics) as opened:
         rows, corners = _inside(columns["x"], columns["y"], opened.shape, size)
         if not len(rows):
             raise UserError(f"no stamp of {size} px around any of {len(columns['x'])} positions")
-        with atomic_write(out) as partial, h5py.File(partial, "w") as file:
+        with files.atomic_write(out) as partial, h5py.File(partial, "w") as file:
             shape = (len(rows), len(mosaics), size, size)
             # One stamp per chunk: a random read then touches nothing else.
             images = file.create_dataset("images", shape, dtype, chunks=(1, *shape[1:]))

@@ -82,8 +82,8 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     numbers = {section.title: _finite(section.metrics) for section in sections}
     text = json.dumps(numbers | {"cost": dict(cost)}, indent=2, default=str)
-    write_text(out / "metrics.json", text + "\n")
     write_text(out / "report.html", page(sections, config, cost))
+    write_text(out / "metrics.json", text + "\n")  # last: it says that the evaluation is complete
     return table(sections)
 
 

@@ -17,7 +17,6 @@ in a hundred validation images is outside of what the model was trained on.
 import hashlib
 import inspect
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -63,15 +62,27 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
         folder: Where the bundle goes; it must not exist yet.
 
     Raises:
-        UserError: There is no trained run, or the folder exists or cannot be written.
+        UserError: There is no trained run, the folder exists or cannot be written, or another
+            process is writing it.
     """
-    from safetensors import SafetensorError
+    workdir, folder = Path(workdir), Path(folder)
+    checkpoint.read_config(workdir)
+    with files.lock(folder):
+        if folder.exists():
+            raise UserError(f"{folder} exists already; give another folder, or remove it")
+        write(workdir, folder)
+    return folder
+
+
+def write(workdir: Path, folder: Path) -> None:
+    """Writes a bundle whose folder does not exist and is locked; see `export`.
+
+    Raises:
+        UserError: There is no trained run, or the folder cannot be written.
+    """
     from safetensors.numpy import save_file
 
-    workdir, folder = Path(workdir), Path(folder)
     config = checkpoint.read_config(workdir)
-    if folder.exists():
-        raise UserError(f"{folder} exists already; give another folder, or remove it")
     checkpoint.newest(workdir)
     # One device is enough, and the run's batch need not fit those that are here.
     job = Run(config | {"fsdp": 1}, devices=jax.local_devices()[:1])
@@ -79,9 +90,8 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
     card = card_of(job.sources["train"], config, method)
     card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
     reference, card["outside"] = _reference(job, method)
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    try:
-        temporary.mkdir(parents=True, exist_ok=True)
+    with files.atomic_write(folder) as temporary:
+        temporary.mkdir()
         save_file(_arrays(method), temporary / "model.safetensors")
         save_file({"embedding": reference}, temporary / _REFERENCE)
         section = dict(config["method"])
@@ -90,10 +100,6 @@ def export(workdir: str | Path, folder: str | Path) -> Path:
         checkpoint.write_config(temporary, {"method": section})
         card["sha256"] = {name: _sha256(temporary / name) for name in _CHECKED}
         files.write_json(temporary / "card.json", card)
-        os.replace(temporary, folder)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write the bundle {folder}: {error}") from error
-    return folder
 
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:

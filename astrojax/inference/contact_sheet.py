@@ -19,18 +19,16 @@ from astrojax.inference import inputs, table_metadata, writers
 from astrojax.inference.inputs import Opened
 
 
-def check_listing(given: argparse.Namespace) -> tuple[Path, Path]:
-    """Where the list and the sheet go; options of `cli.add_listing`.
+def places(given: argparse.Namespace) -> list[Path]:
+    """Returns where the list and, if wanted, the sheet go; options of `cli.add_listing`.
 
     Raises:
-        UserError: The list is no `.csv`, or a file exists.
+        UserError: The list is no `.csv`.
     """
     out = Path(given.out).expanduser()
     if out.suffix != ".csv":
         raise UserError(f"--out {given.out} has to end in .csv")
-    writers.check_new(out, overwrite=given.overwrite)
-    png = out.with_suffix(".png")
-    return out, writers.check_new(png, overwrite=given.overwrite or given.no_sheet)
+    return [out] if given.no_sheet else [out, out.with_suffix(".png")]
 
 
 def write_listing(out: Path, columns: Mapping[str, np.ndarray]) -> None:

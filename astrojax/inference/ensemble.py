@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrojax import files
 from astrojax.config import call
 from astrojax.data.open import open_sources
 from astrojax.errors import UserError
@@ -67,8 +68,17 @@ def evaluate_runs(workdirs: Sequence[Path], out: Path) -> None:
         out: Folder for the tables, `metrics.json` and `report.html`.
 
     Raises:
-        UserError: A run was not evaluated, has no such task, or does not fit the others.
+        UserError: A run was not evaluated, has no such task, or does not fit the others; or the
+            folder has results already, or another process is writing them.
     """
+    with files.lock(out):
+        if (out / "metrics.json").exists():
+            raise UserError(f"{out} exists already: choose another --out")
+        _evaluate_runs(workdirs, out)
+
+
+def _evaluate_runs(workdirs: Sequence[Path], out: Path) -> None:
+    """Reports on an ensemble in a folder that is locked."""
     config = checkpoint.read_config(workdirs[0])
     sections = config["evaluate"]
     for task in ("photoz", "uncertainty"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax import distributed
+from astrojax import distributed, files
 from astrojax.config import plain
 from astrojax.data.source import Source
 from astrojax.errors import UserError
@@ -26,6 +26,7 @@ def run(
     *,
     other: Mapping[str, Any] | None = None,
     folder: str = FOLDER,
+    wait: bool = False,
 ) -> None:
     """Embeds every split with a run's weights, runs the config's tasks and writes the report.
 
@@ -38,11 +39,24 @@ def run(
         other: A config whose sections `data` and `evaluate` stand in for the run's own: what the
             run was trained on need not have labels.
         folder: Name of the folder of results in `workdir`.
+        wait: Whether to wait for another process that writes these results.
 
     Raises:
         UserError: There is no trained run in the folder, or a task's keys do not fit, or the other
-            data have other bands or another unit.
+            data have other bands or another unit, or another process is writing the results.
     """
+    checkpoint.read_config(workdir)
+    with distributed.only_main(files.lock(workdir / folder, wait=wait)):
+        _evaluate(workdir, sources, other, workdir / folder)
+
+
+def _evaluate(
+    workdir: Path,
+    sources: dict[str, Source] | None,
+    other: Mapping[str, Any] | None,
+    out: Path,
+) -> None:
+    """Writes the results of a run into a folder that is locked."""
     config = checkpoint.read_config(workdir)
     if other is not None:
         config = _with_data(config, plain(other))
@@ -50,8 +64,9 @@ def run(
     tasks = bind_tasks(job.keys.evaluate)
     state = restore(job, workdir)
     method = job.method_at(state)
-    out = workdir / folder
     out.mkdir(parents=True, exist_ok=True)
+    if distributed.is_main():  # it is the mark of a complete evaluation, which this is not yet
+        (out / "metrics.json").unlink(missing_ok=True)
     tables = {}
     # One size for all splits, so that there is one program to compile.
     size = min(256, max(len(source) for source in job.sources.values()))

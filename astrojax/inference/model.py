@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model of a command: a bundle, or a run, of which a bundle is made at first use."""
 
+import contextlib
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
+from astrojax import files
 from astrojax.errors import UserError
 from astrojax.inference import bundle
 from astrojax.methods import Method
@@ -43,23 +46,35 @@ def bundle_of(workdir: str | Path) -> Path:
     run = Path(workdir)
     checkpoint.read_config(run)
     kept = run / FOLDER
-    if kept.exists() and _checkpoint(kept) != bundle.checkpoint_name(run):
-        shutil.rmtree(kept)
-    if not kept.exists():
-        logging.info("making %s of %s", kept, bundle.checkpoint_name(run))
-        try:
-            bundle.export(run, kept)
-        except UserError as error:
-            raise UserError(
-                f"{error} (a run's training data and folder are needed once, to make its bundle; "
-                "where they are, `astrojax export` makes one for --model)"
-            ) from None
+    # Two first uses of a run make its bundle one after the other. Where nobody can write, what is
+    # there is read without a lock.
+    writable = os.access(run, os.W_OK)
+    with files.lock(kept, wait=True) if writable else contextlib.nullcontext():
+        if _checkpoint(kept) != bundle.checkpoint_name(run):
+            _make(run, kept)
     return kept
 
 
+def _make(run: Path, kept: Path) -> None:
+    logging.info("making %s of %s", kept, bundle.checkpoint_name(run))
+    try:
+        if kept.exists():
+            shutil.rmtree(kept)
+        bundle.write(run, kept)
+    except (UserError, OSError) as error:
+        told = error if isinstance(error, UserError) else files.cannot_write(kept, error)
+        raise UserError(
+            f"{told} (a run's training data and folder are needed once, to make its bundle; "
+            "where they are, `astrojax export` makes one for --model)"
+        ) from None
+
+
 def _checkpoint(folder: Path) -> str | None:
-    card = folder / "card.json"
-    return json.loads(card.read_text(encoding="utf-8")).get("checkpoint") if card.exists() else None
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        return card.get("checkpoint")
+    except (OSError, ValueError, AttributeError):  # none, or a damaged one, is made again
+        return None
 
 
 def check_heads(model: bundle.Model) -> None:

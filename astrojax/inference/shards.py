@@ -6,17 +6,25 @@ objects, and a manifest that says of which model and which data they are. Each f
 into its place when it is complete, so what is there is whole.
 """
 
+import errno
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from astrojax.data.fingerprint import difference
+from astrojax.data.native import to_native
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, write_json
+from astrojax.files import atomic_write, cannot_write, write_json
 from astrojax.inference import writers
 from astrojax.inference.fields import Field
 from astrojax.inference.table import to_arrow
+
+DATA = "data fingerprint"  # the entry of a manifest that says what the data were
 
 
 class Parts:
@@ -36,18 +44,52 @@ class Parts:
         manifest = self.folder / "manifest.json"
         identity = json.loads(json.dumps(identity))
         if manifest.is_file():
-            before = json.loads(manifest.read_text(encoding="utf-8"))
-            changed = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
+            changed = self._changed(json.loads(manifest.read_text(encoding="utf-8")), identity)
             if changed and not restart:
-                raise UserError(
-                    f"{self.folder} has an unfinished table with another {' and '.join(changed)}: "
-                    "give the same command to finish it, or --overwrite to begin again"
-                )
+                raise UserError(f"{self.folder} has an unfinished table {changed}")
             if changed:
                 shutil.rmtree(self.folder)
         if not manifest.is_file():
+            shutil.rmtree(self.folder, ignore_errors=True)  # of a removal that was killed
             write_json(manifest, identity)
-        self.rows = sum(map(_rows, self.files()))
+        self.manifest = manifest
+        self.rows = self._whole_rows()
+
+    def _whole_rows(self) -> int:
+        """Returns the rows of the parts that follow each other; removes what is after a gap."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = 0
+        for file in self.files():
+            try:
+                whole = file == self._part(rows)
+                rows += pq.read_metadata(file).num_rows if whole else 0
+            except (OSError, pa.ArrowInvalid):
+                whole = False
+            if not whole:
+                logging.warning("%s is damaged, or follows on a gap: it is made again", file)
+                file.unlink()
+        return rows
+
+    def _part(self, start: int) -> Path:
+        return self.folder / f"part-{start:012d}.parquet"
+
+    def _changed(self, before: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+        """Returns how parts are not those of this command, and what to do; empty if they are."""
+        changed = [k for k in {**before, **identity} if before.get(k) != identity.get(k)]
+        data = difference(before[DATA], identity[DATA]) if changed == [DATA] else None
+        if data:
+            return (
+                f"of data that have changed since: {data}; give --overwrite to begin again with "
+                "the data as they are"
+            )
+        return (
+            f"with another {' and '.join(changed)}: give the same command to finish it, or "
+            "--overwrite to begin again"
+            if changed
+            else ""
+        )
 
     def files(self) -> list[Path]:
         """Returns the finished parts in order."""
@@ -57,7 +99,7 @@ class Parts:
         """Writes the next part.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: It cannot be written, or the parts before it have gone.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -69,13 +111,35 @@ class Parts:
                 for f, a in zip(fields, arrays, strict=True)
             ]
         )
-        with atomic_write(self.folder / f"part-{self.rows:012d}.parquet") as temporary:
+        if not self.manifest.is_file():
+            raise cannot_write(self.folder, FileNotFoundError(errno.ENODEV, "gone"))
+        with atomic_write(self._part(self.rows)) as temporary:
             pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
         self.rows += len(arrays[0])
 
-    def remove(self) -> None:
-        """Removes all parts, when the table is made."""
+    def check(self, ids: np.ndarray) -> None:
+        """Compares the parts, once they are all there, with the objects of the data.
+
+        Raises:
+            UserError: Objects are missing, doubled or in another order.
+        """
+        import pyarrow.parquet as pq
+
+        start = 0
+        for file in self.files():
+            there = to_native(pq.read_table(file, columns=["id"]).column("id"), "id")
+            wanted = ids[start : start + len(there)]
+            if not np.array_equal(there.astype(str), wanted.astype(str)):
+                break
+            start += len(there)
+        else:
+            if start == len(ids):
+                return
         shutil.rmtree(self.folder)
+        raise UserError(
+            f"the finished parts in {self.folder} were not the {len(ids)} objects of the data from "
+            f"object {start} on, so they are removed: give the same command to make them again"
+        )
 
 
 def write_table(fields: Sequence[Field], out: Path, meta: Mapping[str, str | int]) -> None:
@@ -94,11 +158,4 @@ def write_table(fields: Sequence[Field], out: Path, meta: Mapping[str, str | int
         file.unlink()
     parts.rows = 0
     parts.add(fields)
-    writers.write(parts.files(), out, meta)
-    parts.remove()
-
-
-def _rows(file: Path) -> int:
-    import pyarrow.parquet as pq
-
-    return pq.read_metadata(file).num_rows
+    writers.write(parts.files(), out, meta, count=parts.rows, remove=parts.folder)

@@ -7,10 +7,8 @@ the data set's own columns, such as ids.
 
 import dataclasses
 import datetime
-import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 
 import astrojax
 from astrojax import distributed
-from astrojax.data import validate
+from astrojax.data import fingerprint, validate
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 from astrojax.inference import fields, flags, table_metadata, writers
@@ -27,7 +25,7 @@ from astrojax.inference.bundle import Model
 from astrojax.inference.embedder import Embedder
 from astrojax.inference.flags import Inspected
 from astrojax.inference.inputs import Opened
-from astrojax.inference.shards import Parts
+from astrojax.inference.shards import DATA, Parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,8 +69,9 @@ def run(
     """
     columns = {name: opened.source.column(name) for name in opened.names}
     columns.setdefault("id", np.arange(len(opened.source)))
+    validate.unique_ids(columns["id"], opened.text)
     writers.check_columns(columns, out)
-    identity = _identity(model, opened, wanted, columns["id"])
+    identity = _identity(model, opened, wanted)
     parts = Parts(out, identity, restart=overwrite)
     total, begun = len(opened.source), parts.rows
     if model.reference is None:
@@ -88,8 +87,9 @@ def run(
                 rows = slice(parts.rows, parts.rows + len(batch[""]))
                 beside = {name: values[rows] for name, values in columns.items()}
                 parts.add(_fields(model, opened, wanted, beside, batch))
-    writers.write(parts.files(), out, _provenance(model, opened, out, command))
-    parts.remove()
+    parts.check(columns["id"])
+    meta = _provenance(model, opened, out, command)
+    writers.write(parts.files(), out, meta, count=total, remove=parts.folder)
     return out
 
 
@@ -157,28 +157,19 @@ def _fields(
     return [*made, *fields.distinct(beside, own)]
 
 
-def _identity(model: Model, opened: Opened, wanted: Wanted, ids: np.ndarray) -> dict[str, Any]:
+def _identity(model: Model, opened: Opened, wanted: Wanted) -> dict[str, Any]:
     """Returns what the rows of a table depend on."""
     contents = dataclasses.asdict(wanted)
     for name in ("batch_size", "threads", "chunk"):  # how it is made, not what
         del contents[name]
-    digest = hashlib.sha256(ids.tobytes() if ids.dtype.kind != "O" else str(ids.tolist()).encode())
     return {
         "astrojax version": astrojax.__version__,
         "model": model.hash,
         "data": json.dumps([opened.section, opened.split], sort_keys=True),
-        "data files": _files(opened.section),
-        "object ids": digest.hexdigest()[:12],
         "contents": contents,
+        "chunk": wanted.chunk,
+        DATA: fingerprint.of({opened.split: opened.source}, opened.section),
     }
-
-
-def _files(section: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """Size and time of change of the files that a section names."""
-    images = section.get("cutouts", section)
-    paths = [p for p in (section.get("table"), images.get("path")) if isinstance(p, str)]
-    states = [(p, os.stat(p)) for p in paths if os.path.isfile(p)]
-    return [(p, state.st_size, state.st_mtime_ns) for p, state in states]
 
 
 def _provenance(model: Model, opened: Opened, out: Path, command: str) -> dict[str, str | int]:

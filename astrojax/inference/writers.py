@@ -6,6 +6,7 @@ are written from part files, one part in memory at a time, to a temporary file t
 table's place when it is complete.
 """
 
+import contextlib
 import datetime
 import io
 import json
@@ -21,6 +22,7 @@ from astrojax import files
 from astrojax.data.native import to_native
 from astrojax.errors import UserError
 from astrojax.inference import fits_table
+from astrojax.inference.integrity import check_ids
 
 SUFFIXES = (".parquet", ".fits", ".ecsv", ".vot")
 # Provenance under the eight letters that FITS allows.
@@ -39,16 +41,16 @@ _KEYWORDS = {
 }
 
 
-def check_output(path: str | Path, *, overwrite: bool) -> Path:
+def check_output(path: str | Path) -> Path:
     """Returns the path of a table to write.
 
     Raises:
-        UserError: The suffix is none of `SUFFIXES`, the folder is missing, or the file exists.
+        UserError: The suffix is none of `SUFFIXES`.
     """
     out = Path(path).expanduser()
     if out.suffix not in SUFFIXES:
         raise UserError(f"--out {path} has to end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-    return check_new(out, overwrite=overwrite)
+    return out
 
 
 def check_new(out: Path, *, overwrite: bool) -> Path:
@@ -82,24 +84,51 @@ def check_columns(columns: Mapping[str, np.ndarray], out: Path) -> None:
         )
 
 
-def write(parts: Sequence[Path], out: Path, meta: Mapping[str, str | int]) -> None:
+@contextlib.contextmanager
+def new_files(*paths: Path, overwrite: bool) -> Iterator[None]:
+    """Holds the right to write files, by a lock on the first; see `check_new` and `files.lock`.
+
+    Raises:
+        UserError: One exists and may not be replaced, or another process is writing them.
+    """
+    for path in paths:
+        check_new(path, overwrite=overwrite)
+    with files.lock(paths[0]):
+        for path in paths:  # another process may have written it meanwhile
+            check_new(path, overwrite=overwrite)
+        yield
+
+
+def write(
+    parts: Sequence[Path],
+    out: Path,
+    meta: Mapping[str, str | int],
+    *,
+    count: int,
+    remove: Path,
+) -> None:
     """Joins part files, in order, to a table; a reader sees the whole of it or none.
 
     Args:
         parts: Parquet files with the same columns.
         out: The table; its suffix says the format.
         meta: Provenance, with the keys of `_KEYWORDS`.
+        count: Objects that the parts have in all.
+        remove: Folder of the parts, which goes when the table is there.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: It cannot be written, or does not have every object once.
     """
-    with files.atomic_write(out) as temporary:
+    with files.atomic_write_all([out], remove=[remove]) as (temporary,):
         if out.suffix == ".fits":
             words = {_KEYWORDS[key]: value for key, value in meta.items()}
             fits_table.write(parts, temporary, words)
-            return
-        writer = {".parquet": _parquet, ".ecsv": _ecsv, ".vot": _votable}[out.suffix]
+        else:
+            writer = {".parquet": _parquet, ".ecsv": _ecsv, ".vot": _votable}[out.suffix]
+            writer(parts, temporary, meta)
+        check_ids(temporary, count)
         writer(parts, temporary, meta)
+        check_ids(temporary, count)
 
 
 def provenance(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from astrojax import files
 from astrojax.errors import UserError
 from astrojax.interop.architectures import Architecture, find
 from astrojax.interop.names import Entry, Rule, entries
@@ -94,13 +95,12 @@ def save(module: nnx.Module, path: str | Path, *, arch: str) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    try:
-        save_file(state_dict(module, arch=arch), str(path))
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"cannot write {path}: {error}") from error
+    if not Path(path).parent.is_dir():
+        raise UserError(f"there is no folder {str(Path(path).parent)!r} to write {path} to")
+    with files.atomic_write(path) as temporary:
+        save_file(state_dict(module, arch=arch), temporary)
 
 
 def read(path: str | Path, *, entry: str | None = None) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 """Checkpoints by Orbax: save, restore, and the parts of one run that another run starts from."""
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -88,6 +89,10 @@ class Checkpoints:
                 step,
                 damage,
             )
+        if self.read_only:
+            self.manager.reload()
+            if set(self.manager.all_steps()) - set(steps):  # a training went on meanwhile
+                return self.restore(like)
         if steps:
             raise UserError(
                 f"no checkpoint in {self.manager.directory} can be read for this model; "
@@ -99,7 +104,11 @@ class Checkpoints:
         """Moves damaged checkpoints out of the way of the run's next save; deletes nothing."""
         folder = Path(self.manager.directory)
         for step in steps if distributed.is_main() else ():
-            os.rename(folder / str(step), folder.with_name(f"damaged_{folder.name}_{step}"))
+            aside = folder.with_name(f"damaged_{folder.name}_{step}")
+            again = (aside.with_name(f"{aside.name}_{n}") for n in itertools.count(2))
+            while aside.exists():  # the same step was damaged before
+                aside = next(again)
+            os.rename(folder / str(step), aside)
         if steps and distributed.all_processes(True):  # none reads the folder before it is in order
             self.manager.reload()
 

@@ -20,7 +20,7 @@ from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.training import checkpoint, metric_log
 from astrojax.training.run import Run, TrainState
-from astrojax.training.settings import check_same, has_started, resolve
+from astrojax.training.settings import Settings, check_same, has_started, resolve
 from astrojax.training.signals import StopSignals
 
 
@@ -36,13 +36,21 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
         Whether anything was trained; False if the run was finished before.
 
     Raises:
-        UserError: A mistake in config, data or folder, or a run that cannot go on.
+        UserError: A mistake in config, data or folder, a run that cannot go on, or another
+            process that is training it.
     """
     workdir = Path(workdir)
     settings = resolve(config, data_is_open=sources is not None)
-    check_same(workdir, settings.to_json())
-    if (workdir / "finished.json").exists():
-        return False
+    with distributed.only_main(files.lock(workdir)):
+        check_same(workdir, settings.to_json())
+        if (workdir / "finished.json").exists():
+            return False
+        _train(settings, workdir, sources)
+    return True
+
+
+def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None) -> None:
+    """Trains a run whose folder is locked."""
     job = Run(settings, sources)
     _write_origin(workdir, job)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
@@ -72,7 +80,6 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     }
     if main:
         files.write_json(workdir / "finished.json", told)
-    return True
 
 
 def _write_origin(workdir: Path, job: Run) -> None:
@@ -81,7 +88,7 @@ def _write_origin(workdir: Path, job: Run) -> None:
     Raises:
         UserError: The data are not those that the run began with.
     """
-    data = fingerprint.of(job.sources)
+    data = fingerprint.of(job.sources, job.keys.data)
     if has_started(workdir):
         fingerprint.check(workdir / "data.json", data)
     if distributed.is_main():

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run that is killed at random moments, many times, beside one that is not.
+"""Every command is killed and disturbed at random moments, many times, and given again.
 
-    python tests/faults/study.py --kills 20 --out /tmp/kills
+    python tests/faults/study.py --kills 1000 --workdir /tmp/faults
 
-Prints how many steps were lost beyond the last checkpoint, how many examples were skipped or seen
-twice, how many checkpoints could not be read, and how far the final weights are from those of the
-undisturbed run.
+goes on where it was stopped when it is given again. `counts.json` in the folder has, for every
+command and every kind of fault, how many trials there were, how many processes were killed, and
+how many trials ended with anything but the output of an undisturbed run; `wrong.jsonl` says what.
 """
 
 import argparse
@@ -13,64 +13,68 @@ import json
 import time
 from pathlib import Path
 
-import harness
-import numpy as np
-import tiny
+import bench
+import disturb
+
+from astrojax import files
 
 
 def main() -> None:
-    """Parses the command line, runs and prints one JSON object."""
+    """Parses the command line, and runs trials until there are enough."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=float, default=100.0, help="of six steps each")
-    parser.add_argument("--ahead", type=int, default=30, help="steps to a kill at most")
-    parser.add_argument("--out", type=Path, required=True, help="an empty folder")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    data = arguments.out / "tiny.h5"
-    tiny.write_data(data)
-    epochs = f"--config.epochs={arguments.epochs}"
-    undisturbed = harness.Harness(arguments.out / "undisturbed", data, epochs)
-    harness.finish(undisturbed.start())
-    run = harness.Harness(arguments.out / "killed", data, epochs)
-    rng, began = np.random.default_rng(arguments.seed), time.monotonic()
-    kills = [run.kill(rng, arguments.ahead) for _ in range(arguments.kills)]
-    harness.finish(run.start())
-    print(json.dumps(summary(run, undisturbed, kills, time.monotonic() - began), indent=2))
+    parser.add_argument("--kills", type=int, default=100, help="kill -9 over all commands")
+    parser.add_argument("--trials", type=int, default=10, help="of each other kind and command")
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of the study")
+    parser.add_argument("--kinds", nargs="+", default=list(disturb.KINDS), choices=disturb.KINDS)
+    parser.add_argument("--commands", nargs="+", default=list(bench.OUT), choices=bench.OUT)
+    asked = parser.parse_args()
+    bench.preload()
+    asked.workdir.mkdir(parents=True, exist_ok=True)
+    made = bench.Bench(asked.workdir / "bench")
+    path = asked.workdir / "counts.json"
+    counts = json.loads(path.read_text()) if path.exists() else {}
+    began = time.monotonic()
+    while todo := _next(asked, counts):
+        command, kind = todo
+        count = counts.setdefault(command, {}).setdefault(
+            kind, {"trials": 0, "kills": 0, "wrong": 0, "seconds": 0.0}
+        )
+        trial, start = disturb.Trial(made, command, kind, count["trials"]), time.monotonic()
+        wrong = trial.run()
+        count["trials"] += 1
+        count["kills"] += trial.kills
+        count["seconds"] = round(count["seconds"] + time.monotonic() - start, 1)
+        if wrong:
+            count["wrong"] += 1
+            with (asked.workdir / "wrong.jsonl").open("a") as file:
+                line = {"command": command, "kind": kind, "trial": count["trials"] - 1}
+                file.write(json.dumps({**line, "wrong": wrong}) + "\n")
+        files.write_json(path, counts)
+    print(json.dumps(summary(counts) | {"seconds": round(time.monotonic() - began)}, indent=2))
 
 
-def summary(
-    run: harness.Harness,
-    undisturbed: harness.Harness,
-    kills: list[harness.Kill],
-    seconds: float,
-) -> dict[str, float]:
-    """The numbers of the study."""
-    ours, theirs = run.trained(), undisturbed.trained()
-    epochs = np.concatenate(ours)
-    epochs = epochs[: len(epochs) // 96 * 96].reshape(-1, 96)
-    complete = {0, *(k.checkpoint for k in kills)}
-    return {
-        "kills": len(kills),
-        "kills_before_a_first_batch": len(kills) + 1 - len(run.starts()),
-        "steps": len(ours),
-        "starts_from_an_older_checkpoint": sum(s not in complete for s in run.starts()),
-        "steps_repeated_at_most": max(k.logged - k.checkpoint for k in kills),
-        "batches_that_differ": sum(a != b for a, b in zip(ours, theirs, strict=True)),
-        "epochs_with_an_example_skipped_or_doubled": sum(len(set(e)) != 96 for e in epochs),
-        "unreadable_checkpoints": len(list(run.workdir.glob("damaged_*"))),
-        "largest_difference_of_weights": harness.largest_difference(
-            run.workdir, undisturbed.workdir
-        ),
-        "log_records_that_differ": sum(
-            a != b
-            for a, b in zip(
-                harness.history(run.workdir), harness.history(undisturbed.workdir), strict=True
-            )
-        ),
-        "seconds": round(seconds),
-    }
+def _next(asked: argparse.Namespace, counts: dict) -> tuple[str, str] | None:
+    """Returns the command and the kind that are farthest behind; None if all are done."""
+    behind = {}
+    for command in asked.commands:
+        for kind in set(disturb.kinds_of(command)) & set(asked.kinds):
+            count = counts.get(command, {}).get(kind, {"trials": 0, "kills": 0})
+            wanted = asked.kills / len(asked.commands) if kind == "kill" else asked.trials
+            done = count["kills" if kind == "kill" else "trials"] / wanted
+            if done < 1:
+                behind[done, command, kind] = (command, kind)
+    return behind[min(behind)] if behind else None
+
+
+def summary(counts: dict) -> dict[str, dict[str, int]]:
+    """Returns trials, kills and wrong outcomes of each kind, over all commands."""
+    found: dict[str, dict[str, int]] = {}
+    for kinds in counts.values():
+        for kind, count in kinds.items():
+            total = found.setdefault(kind, {"trials": 0, "kills": 0, "wrong": 0})
+            for name in total:
+                total[name] += count[name]
+    return found
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from astrojax.data.readers.lens import simulate
 from astrojax.data.source import ArraySource, Source
 from astrojax.data.untrusted import check_memory
 from astrojax.errors import UserError
+from astrojax.files import atomic_write
 from astrojax.simulate.lens.deflection import Lens, check_lens
 from astrojax.simulate.lens.simulator import Simulator
 
@@ -160,7 +161,8 @@ def write_pair(path: str | Path, pair: Float[np.ndarray, "2 h w 1"], lens: Lens)
         # The shortest decimal that is this float32 again.
         header[name] = float(str(np.float32(value)))
     data = np.ascontiguousarray(np.moveaxis(np.asarray(pair, np.float32)[..., 0], 0, -1))
-    fits.PrimaryHDU(data, header).writeto(path)
+    with atomic_write(path) as temporary:
+        fits.PrimaryHDU(data, header).writeto(temporary)
 
 
 def write_folder(

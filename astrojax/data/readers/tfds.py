@@ -10,6 +10,7 @@ TensorFlow once.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from astrojax import files
 from astrojax.data import images, untrusted, validate
 from astrojax.data.info import DataInfo
 from astrojax.data.native import mark_missing
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, reading, write_json
+from astrojax.files import reading
 
 VERSION = "1.0.0"
 _MASK = "missing:"  # before the name of a column, of what is missing in it
@@ -92,22 +94,30 @@ def convert(
         raise UserError(f"the splits have stamps of different sizes ({told}): set data.crop")
     directory = Path(directory).expanduser()
     target = directory / name / VERSION
-    if target.exists():
-        raise UserError(f"{target} exists already: remove it, or choose another --dataset")
-    path = _build(sources, directory, name, shard_mib)
-    for split, source in sources.items():
-        columns: dict[str, Any] = {}
-        for column in (name for name in source[0] if name != "image"):
-            values = source.column(column)
-            columns[column] = np.ma.getdata(values)
-            if np.ma.isMaskedArray(values):
-                columns[_MASK + column] = np.ma.getmaskarray(values)
-        with atomic_write(path / f"columns_{split}.npz") as temporary:
-            np.savez(temporary, **columns)
-    info = next(iter(sources.values())).info.to_json()
-    # Last, so that its presence says that the conversion is complete.
-    write_json(path / "astrojax.json", info)
-    return path
+    with files.lock(target):
+        if target.exists():
+            raise UserError(f"{target} exists already: remove it, or choose another --dataset")
+        with files.atomic_write(target) as temporary:
+            temporary.mkdir()
+            path = _build(sources, temporary, name, shard_mib)
+            for split, source in sources.items():
+                np.savez(path / f"columns_{split}.npz", **_stored_columns(source))
+            files.write_json(path / "astrojax.json", next(iter(sources.values())).info.to_json())
+            for file in path.iterdir():  # TFDS made the folders <name>/<version> in it
+                file.rename(temporary / file.name)
+            shutil.rmtree(temporary / name)
+    return target
+
+
+def _stored_columns(source: Source) -> dict[str, Any]:
+    """Returns what is saved of the columns: values, and masks of what is missing in them."""
+    columns: dict[str, Any] = {}
+    for column in (name for name in source[0] if name != "image"):
+        values = source.column(column)
+        columns[column] = np.ma.getdata(values)
+        if np.ma.isMaskedArray(values):
+            columns[_MASK + column] = np.ma.getmaskarray(values)
+    return columns
 
 
 def _build(sources: Mapping[str, Source], directory: Path, dataset: str, shard_mib: int) -> Path:
@@ -182,7 +192,9 @@ def _plain(example: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any
 
 def _prepared(directory: Path, dataset: str) -> Path:
     """Returns the newest version of a data set in a TFDS directory."""
-    versions = sorted((directory / dataset).glob("**/dataset_info.json"))
+    found = sorted((directory / dataset).glob("**/dataset_info.json"))
+    # A conversion that is under way, or was killed, has a hidden folder.
+    versions = [p for p in found if not str(p.relative_to(directory)).count("/.")]
     if versions:
         return versions[-1].parent
     if dataset in STANDARD:
