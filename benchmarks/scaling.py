@@ -15,7 +15,6 @@ norms, forward and backward.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
+from hlo_cost import Program  # noqa: E402
 from throughput import experiment, random_source  # noqa: E402
 
 from astrojax import distributed
@@ -44,8 +44,6 @@ EXPERIMENTS = (
     "lensiam",
     "simsiam_lenses",
 )
-_KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
-_WIDTH = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "u64": 8, "f64": 8, "c64": 8}
 
 # Bytes per second and device, one way: what vendors state, of which collectives reach most.
 NVLINK, INFINIBAND = 450e9, 50e9  # H100: NVLink 4; one 400 Gb/s adapter per GPU; 8 GPUs a node
@@ -53,49 +51,6 @@ TORUS, NETWORK = 200e9, 3.125e9  # TPU v5e: 4 links; two 100 Gb/s adapters for 8
 POD = 256  # v5e chips in one torus
 PEAK = {"H100": 989e12, "TPU v5e": 197e12}  # bfloat16 FLOP/s
 UTILISATION = 0.4  # of the peak, by the networks' arithmetic
-
-
-def collectives(program: str) -> dict[str, int]:
-    """Bytes by kind of collective in the text of a compiled program."""
-    bodies, name = {}, ""
-    for line in program.splitlines():
-        header = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{$", line)
-        if header:
-            name = "ENTRY" if header[1] else header[2]
-            bodies[name] = []
-        elif name:
-            bodies[name].append(line)
-    counted: dict[str, dict[str, int]] = {}
-
-    def count(name: str) -> dict[str, int]:
-        if name not in counted:
-            counted[name] = total = {}
-            for line in bodies.get(name, ()):
-                _add(total, _one(line), 1)
-                trips = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
-                for key, called in re.findall(r"(body|calls|to_apply)=%?([\w.\-]+)", line):
-                    _add(total, count(called), int(trips[1]) if key == "body" and trips else 1)
-        return counted[name]
-
-    return count("ENTRY")
-
-
-def _one(line: str) -> dict[str, int]:
-    found = re.search(rf"= (\(?[a-z0-9]+\[.*?) ({_KINDS})(-start)?\(", line)
-    if not found:
-        return {}
-    shapes = re.findall(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]", found[1])
-    if found[3] and found[2] != "all-reduce":
-        shapes = shapes[len(shapes) // 2 :]  # operands come before results
-    size = sum(
-        _WIDTH.get(t, 4) * int(np.prod([int(d) for d in s.split(",") if d])) for t, s in shapes
-    )
-    return {found[2]: size}
-
-
-def _add(total: dict[str, int], more: dict[str, int], times: int) -> None:
-    for kind, size in more.items():
-        total[kind] = total.get(kind, 0) + times * size
 
 
 def least(job: Run) -> dict[str, int]:
@@ -149,7 +104,9 @@ def report_bytes(names: list[str], variant: str, topology: str | None) -> None:
         devices = topologies.get_topology_desc(topology, "tpu").devices
     for name in names:
         job, shapes = prepared(name, variant, devices)
-        moved = collectives(job.step.lower(job.abstract_state(), shapes).compile().as_text())
+        moved = Program(
+            job.step.lower(job.abstract_state(), shapes).compile().as_text()
+        ).collectives()
         need = least(job)
         ratio = sum(moved.values()) / sum(need.values())
         told = {"experiment": name, "batch": job.keys.batch_size, **need, "moved": moved}

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from astrojax.augment import galaxy, natural
@@ -59,7 +60,7 @@ def make(section: Mapping[str, Any], *, info: Stamps, path: str) -> View:
             f"stamps of {info.image_size} pixels are smaller than config key '{path}.crop', "
             f"{keys['crop']}"
         )
-    return functools.partial(fn, **keys)
+    return jax.named_scope("views")(functools.partial(fn, **keys))
 
 
 def _noise(factor: Any, info: Stamps, path: str) -> tuple[float, ...] | None:

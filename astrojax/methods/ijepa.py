@@ -102,7 +102,7 @@ class Predictor(nnx.Module):
         heads: int,
         mlp_ratio: float,
         positions: Literal["learned", "sincos"],
-        activation: Literal["gelu", "relu"],
+        activation: blocks.Activation,
         dropout: float,
         projections: bool,
         dtype: layers.Dtype,
@@ -140,7 +140,6 @@ class Predictor(nnx.Module):
                     mlp_ratio=mlp_ratio,
                     activation=activation,
                     dropout=dropout,
-                    drop_path=0.0,
                     dtype=dtype,
                     rngs=rngs,
                 )
@@ -169,8 +168,8 @@ class Predictor(nnx.Module):
             ],
             axis=1,
         )
-        for block, k in zip(self.blocks, blocks.keys(key, len(self.blocks)), strict=True):
-            x = blocks.apply(block, x, train=False, key=k, remat=self.remat, valid=valid)
+        rates = (0.0,) * len(self.blocks)
+        x = blocks.scan(self.blocks, x, drop_path=rates, key=key, remat=self.remat, valid=valid)
         x = self.norm(x[:, -size:])
         x = x if self.leave is None else blocks.pointwise(self.leave, x)
         return x.reshape(batch, count, size, -1)

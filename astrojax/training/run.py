@@ -59,21 +59,23 @@ def make_step(
 
         def objective(params: nnx.State):
             method = nnx.merge(graph, params, state.rest, copy=True)
-            loss, logs = method.loss(batch, key)
+            with jax.named_scope("forward"):
+                loss, logs = method.loss(batch, key)
             return loss, (logs, nnx.state(method, nnx.Not(nnx.Param)))
 
         (loss, (logs, rest)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        if accumulate == 1:
-            params, rest = settle(state.step, params, rest)
-        else:
-            params, rest = jax.lax.cond(
-                (state.step + 1) % accumulate == 0,
-                settle,
-                lambda _, *same: same,
-                *(state.step, params, rest),
-            )
+        with jax.named_scope("update"):
+            updates, opt_state = tx.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            if accumulate == 1:
+                params, rest = settle(state.step, params, rest)
+            else:
+                params, rest = jax.lax.cond(
+                    (state.step + 1) % accumulate == 0,
+                    settle,
+                    lambda _, *same: same,
+                    *(state.step, params, rest),
+                )
 
         # A skipped update (optim.skip_nonfinite) is zero; one let through shows what went wrong.
         fine = jnp.isfinite(optax.global_norm(updates))

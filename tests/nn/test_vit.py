@@ -111,7 +111,8 @@ def test_attention_equals_loops(image):
             for n in range(5):
                 weight = np.exp(q[n] @ k.T / np.sqrt(8))
                 out[b, n, at] = weight @ v / weight.sum()
-    np.testing.assert_allclose(block.attention(x), out, rtol=1e-4, atol=1e-6)  # float32
+    found = np.moveaxis(block.attention(x), 1, 2).reshape(out.shape)  # heads come first
+    np.testing.assert_allclose(found, out, rtol=1e-4, atol=1e-6)  # float32
 
 
 def test_sincos_positions_equal_loops():

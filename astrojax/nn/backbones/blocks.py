@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the backbones share: stochastic layers with explicit keys, float32 norms, input checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from astrojax.errors import UserError
 from astrojax.nn.backbones.convolution import convolve
 from astrojax.nn.layers import Dtype
+
+Activation = Literal["gelu", "gelu_tanh", "relu"]
+"""Activations of transformers: "gelu" is exact, "gelu_tanh" its approximation by a tanh."""
 
 
 def conv(
@@ -61,25 +65,35 @@ def layer_norm(features: int, *, rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 
 def drop_path(
-    x: Float[Array, "b *shape"], rate: float, key: PRNGKeyArray | None
+    x: Float[Array, "b *shape"], rate: float | Float[Array, ""], key: PRNGKeyArray | None
 ) -> Float[Array, "b *shape"]:
     """Zeroes a residual branch for whole examples (stochastic depth, Huang et al. 2016).
 
     Examples that keep the branch are rescaled by 1 / (1 - rate); no key, no drop.
     """
-    if key is None or rate == 0.0:
+    if key is None or (isinstance(rate, float) and rate == 0.0):
         return x
     keep = jax.random.bernoulli(key, 1 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+    return x * (keep / (1 - rate)).astype(x.dtype)
+
+
+def activate(x: Float[Array, "*n d"], name: Activation) -> Float[Array, "*n d"]:
+    """The activation of that name."""
+    return jax.nn.relu(x) if name == "relu" else jax.nn.gelu(x, approximate=name == "gelu_tanh")
 
 
 def pointwise(layer: nnx.Linear, x: Float[Array, "*n d"]) -> Float[Array, "*n k"]:
-    """A linear layer on the last axis, with the other axes flattened to one.
+    """A linear layer on the last axis, the same numbers on all platforms.
 
-    The same numbers; but the gradient of the weights is then one plain matrix product, which
-    XLA's CPU backend runs up to eight times faster than a contraction over several axes.
+    On CPUs the other axes are flattened to one: the gradient of the weights is then one plain
+    matrix product, up to eight times faster than a contraction over several axes. On a TPU it
+    would be a copy, where the axes do not fill whole tiles.
     """
-    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+    def flat(x: Array) -> Array:
+        return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+
+    return jax.lax.platform_dependent(x, cpu=flat, default=layer)
 
 
 def keys(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
@@ -104,6 +118,43 @@ def apply(
         return block(x, train=train, key=key, **others)
 
     return nnx.remat(call)(block, x, key)
+
+
+def scan(
+    modules: Sequence[nnx.Module],
+    x: Array,
+    *,
+    drop_path: Sequence[float],
+    key: PRNGKeyArray | None,
+    remat: bool,
+    **others: Array | None,
+) -> Array:
+    """Calls equal blocks one after the other; the program holds them once, as the body of a loop.
+
+    The modules keep their parameters each, and so their names. Compilation takes as long as that
+    of one block; stacking the weights costs a copy of them.
+
+    Args:
+        modules: Blocks `block(x, drop_path=..., key=..., **others)` of equal structure.
+        x: Input of the first, of the shape and type of all outputs.
+        drop_path: Rate of stochastic depth of each.
+        key: Key of the stochastic parts, or None.
+        remat: Whether to recompute activations block by block in the backward pass.
+        others: Passed to every block.
+    """
+    if not modules:
+        return x
+    graph = nnx.graphdef(modules[0])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, modules))
+    rates = jnp.asarray(drop_path, jnp.float32) if any(drop_path) else None
+    per_block = None if key is None else jax.random.split(key, len(modules))
+
+    def body(x: Array, block: tuple) -> tuple[Array, None]:
+        state, rate, key = block
+        module: Any = nnx.merge(graph, state)
+        return module(x, drop_path=0.0 if rate is None else rate, key=key, **others), None
+
+    return jax.lax.scan(jax.checkpoint(body) if remat else body, x, (stacked, rates, per_block))[0]
 
 
 def check_image(image: Array, *, bands: int, smallest: int) -> None:
