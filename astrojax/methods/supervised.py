@@ -9,8 +9,8 @@ one number under a mixture of Gaussians, for predictions with an error; or that 
 votes under a Dirichlet-multinomial distribution (Walmsley et al. 2022), one for each question.
 The schemes of transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init`
 says where the weights come from, `optim.frozen` what is not trained, and `train_backbone=False`
-keeps frozen batch norms on their running statistics. It is also PITA's fully supervised baseline (Huber
-on redshift) and the regression of lens parameters.
+keeps frozen batch norms on their running statistics. It is also PITA's fully supervised baseline
+(Huber on redshift) and the regression of lens parameters.
 """
 
 from typing import Literal

@@ -36,7 +36,7 @@ def scaled(
     thaw_epochs: Mapping[str, float],
     epoch: float,
 ) -> optax.GradientTransformation:
-    """Returns the transformation with its updates scaled by layer, and held back until a part thaws.
+    """Returns the transformation with updates scaled by layer, and 0 until a part thaws.
 
     Args:
         tx: What makes updates of gradients.
