@@ -56,7 +56,7 @@ def read(
     columns = {}
     for standard, name in names.items():
         near = difflib.get_close_matches(standard, STANDARD, n=1, cutoff=0.8)
-        if near and standard not in STANDARD:
+        if near and standard not in STANDARD and standard != name:
             raise UserError(f"config key 'data.columns.{standard}': did you mean {near[0]!r}?")
         if name is None or standard == "image":
             continue

@@ -165,6 +165,18 @@ def _strata(values: np.ndarray) -> np.ndarray:
     return strata
 
 
+def complete(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a section `split` with its defaults: fractions 0.8, 0.1 and 0.1, seed 0.
+
+    Raises:
+        UserError: There is no such kind of split.
+    """
+    kind = validate.choice(section.get("name", "id"), tuple(_KINDS), "data.split.name")
+    usual = {k: v for k, v in DEFAULT.items() if k != "name" and kind != "column"}
+    sky = {"cell": 0.25, "link": 1.0} if kind == "sky" else {}
+    return {"name": kind, **usual, **sky, **section}
+
+
 def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source]:
     """Divides a source as a config section says, e.g. `{"name": "id", "fractions": {...}, ...}`.
 
