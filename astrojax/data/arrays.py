@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images in memory as a data set, and the copy of them that a run keeps."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from astrojax.data import images
 from astrojax.data import section as section_of
 from astrojax.data.columns import encode_labels, read, standardise
 from astrojax.data.keys import BadPixels
-from astrojax.data.source import Source
+from astrojax.data.source import Source, WithColumns
 from astrojax.data.split import apply
 from astrojax.data.tables import column_values
 from astrojax.errors import UserError
@@ -97,6 +98,24 @@ def open_arrays(
         bad_pixels=bad_pixels,
     )
     return apply(source, section_of.divided({"name": "arrays"}, split)["split"])
+
+
+def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[str, Source]:
+    """Returns sources whose column `standard` is `column`; of a `label` come classes."""
+    values = np.concatenate([np.asarray(source.column(column)) for source in sources.values()])
+    names = None
+    if standard == "label":
+        values, names, _ = encode_labels(
+            values, names=None, classes=None, others="error", where=WHERE
+        )
+    found: dict[str, Source] = {}
+    ends = np.cumsum([len(source) for source in sources.values()])
+    parts = np.split(values, ends[:-1])
+    for (split, source), part in zip(sources.items(), parts, strict=True):
+        found[split] = WithColumns(source, {standard: part})
+        if names is not None:
+            found[split].info = dataclasses.replace(source.info, classes=names)
+    return found
 
 
 def _images(stamps: Any) -> np.ndarray:

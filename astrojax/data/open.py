@@ -54,6 +54,19 @@ class Dataset(Mapping[str, Source]):
     def __len__(self) -> int:
         return len(self._sources)
 
+    def renamed(self, standard: str, column: str) -> "Dataset":
+        """Returns the same data whose column `column` is called `standard`; `label` holds classes.
+
+        Raises:
+            UserError: What is in the column cannot be that.
+        """
+        if standard == column:
+            return self
+        if self.section is None:
+            return Dataset(arrays.renamed(self, standard, column), None)
+        section = section_of.renamed(self.section, standard, column)
+        return Dataset(open_sources(section), section)
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}: {len(source)}" for name, source in self.items())
         side, bands = self.info.image_size, ",".join(self.info.bands)

@@ -154,8 +154,10 @@ def divided(section: dict[str, Any], wanted: Any) -> dict[str, Any]:
     return {**section, "split": split.complete(wanted)}
 
 
-def label_from(section: dict[str, Any], column: str) -> dict[str, Any]:
-    """Returns a section whose `label` is the named column, which is then read as classes."""
-    columns = {k: v for k, v in section.get("columns", {}).items() if k != "label"}
-    there = columns.pop(column, column) if column not in STANDARD else columns.get(column, column)
-    return {**section, "columns": {**columns, "label": there}}
+def renamed(section: dict[str, Any], standard: str, column: str) -> dict[str, Any]:
+    """Returns a section whose column `standard` is what it calls `column` now."""
+    columns = {k: v for k, v in section.get("columns", {}).items() if k != standard}
+    there = columns.get(column, column)
+    if column not in STANDARD:
+        columns.pop(column, None)
+    return {**section, "columns": {**columns, standard: there}}
