@@ -10,7 +10,6 @@ imported when they are first used, so that `import astrojax` imports nothing hea
 """
 
 import importlib
-
 from typing import Any
 
 __version__ = "0.2.0"

@@ -11,7 +11,6 @@ from astrojax import errors
 from astrojax.cli import terminal
 from astrojax.errors import UserError
 
-
 _WHERE = (
     "HDF5, NPZ or Parquet file; folder of FITS cutouts, pictures, class folders or Parquet shards; "
     "TFDS folder; pattern as 'cutouts/{id}_{band}.fits'; or a reader's name with --set path=..."

@@ -120,7 +120,7 @@ def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[s
 
 def _images(stamps: Any) -> np.ndarray:
     if isinstance(stamps, np.ma.MaskedArray):
-        stamps = stamps.astype(np.float32).filled(np.nan)
+        stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
     values = np.asarray(stamps)
     if values.ndim == 3:
         values = values[..., None]

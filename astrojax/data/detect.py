@@ -290,8 +290,8 @@ def _parquet_scalars(path: str) -> list[str]:
 
     kinds = pa.types
     schema = pq.read_schema(_first_shard(path))
-    plain = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_string)
-    plain += (kinds.is_large_string,)
+    numbers = (kinds.is_integer, kinds.is_floating, kinds.is_boolean)
+    plain = (*numbers, kinds.is_string, kinds.is_large_string)
     return [f.name for f in schema if any(fits(f.type) for fits in plain)]
 
 

@@ -7,7 +7,7 @@ identifies a split, and is printed beside every number measured on it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -209,7 +209,12 @@ def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source
     return {n: s for n, s in found.items() if len(s)}
 
 
-_KINDS = {"id": by_id, "sky": by_sky, "column": by_column, "stratified": by_stratum}
+_KINDS: dict[str, Callable] = {
+    "id": by_id,
+    "sky": by_sky,
+    "column": by_column,
+    "stratified": by_stratum,
+}
 
 
 def split_hash(sources: Mapping[str, Source]) -> str:

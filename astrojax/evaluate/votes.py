@@ -51,7 +51,8 @@ def evaluate(
     if missing or sum(questions) != len(targets):
         raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
     numbers: dict[str, float] = {}
-    pairs, first = {}, 0
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    first = 0
     for size in questions:
         names, first = targets[first : first + size], first + size
         votes = np.stack([np.asarray(table.columns[n], float) for n in names], 1)

@@ -70,7 +70,7 @@ def train(
         workdir: Folder of the run.
         size: Of a recipe: "small" suits a laptop, "base" one accelerator, "large" several.
         minutes: How long the training may take, instead of `epochs`; measured on a few steps.
-        **changes: Config keys to change, such as `epochs=20.0`; `**{"optim.clip_norm": 1.0}` in a section.
+        **changes: Config keys to change: `epochs=20.0`, `**{"optim.clip_norm": 1.0}` in a section.
 
     Returns:
         The run, with its metrics and its model.

@@ -230,10 +230,10 @@ class Supervised(Method):
             return mixture.predictions(mean, self.names[0], offset=offset, scale=scale)
         if self.error in _SUFFIXES:
             return self._named(mean, _SUFFIXES[self.error])
-        offset, scale = jnp.asarray(self.offset), jnp.asarray(self.spread)
-        found = self._named(mean[:, : self.outputs] * scale + offset)
+        start, width = jnp.asarray(self.offset), jnp.asarray(self.spread)
+        found = self._named(mean[:, : self.outputs] * width + start)
         if self.error == "gaussian":
-            found |= self._named(mean[:, self.outputs :] * scale, "_sigma")
+            found |= self._named(mean[:, self.outputs :] * width, "_sigma")
         return found
 
     def _scale(self, output: Float[Array, "b k"]) -> Float[Array, "b k"]:

@@ -72,7 +72,8 @@ def depths(params: Any, part: str) -> dict[tuple[str, ...], int]:
     """
     paths = [names(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
     inside = [p for p in paths if p[0] == part]
-    order = {block: i + 1 for i, block in enumerate(sorted({_block(p) for p in inside} - {None}))}
+    blocks = sorted({block for block in map(_block, inside) if block is not None})
+    order = {block: i + 1 for i, block in enumerate(blocks)}
     last = len(order) + 1
     found = {}
     for path in inside:

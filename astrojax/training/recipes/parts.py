@@ -12,7 +12,13 @@ from ml_collections import ConfigDict
 
 def start(*, epochs: float, batch_size: int, **changed: Any) -> ConfigDict:
     """Returns the keys of running, all of them, so that a command line can set any."""
-    keys = {"seed": 0, "epochs": epochs, "batch_size": batch_size, "fsdp": 1, "threads": 0}
+    keys: dict[str, Any] = {
+        "seed": 0,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "fsdp": 1,
+        "threads": 0,
+    }
     keys |= {"log_every": 20, "checkpoint_every": 100, "keep": 2, "init": None, "monitor": None}
     return ConfigDict(keys | changed)
 
