@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         help="also train the head alone, and the network from random weights, and compare",
     )
     options.add_length(made)
+    experiment.add_processes(made)
     return made
 
 

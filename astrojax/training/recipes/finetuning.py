@@ -22,7 +22,7 @@ TASKS = ("classes", "labels", "votes", "number", "redshift")
 Scheme = Literal["head", "gradual", "full", "scratch"]
 SCHEMES = ("head", "gradual", "full", "scratch")
 _MOST_CLASSES = 50  # of integers that are taken for classes
-_STEPS = {"small": 1000, "base": 5000, "large": 20_000}
+_STEPS = {"small": 600, "base": 5000, "large": 20_000}
 _DECAY = 0.75  # of the rate from layer to layer
 
 

@@ -14,7 +14,7 @@ from astrojax.training.recipes import parts
 
 Size = Literal["small", "base", "large"]
 SIZES = ("small", "base", "large")
-_STEPS = {"small": 2000, "base": 20_000, "large": 100_000}
+_STEPS = {"small": 1000, "base": 20_000, "large": 100_000}
 _BATCH = {"small": 128, "base": 256, "large": 512}
 _EPOCHS = (5, 400)  # never fewer, never more, unless asked for
 _SMALLEST = 16  # pixels of a crop

@@ -37,7 +37,7 @@ def _resnet(fit: Fit) -> dict[str, Any]:
         "large": ((3, 4, 6, 3), 64),
     }[fit.size]
     block = "bottleneck" if fit.size == "large" else "basic"
-    stem = "imagenet" if fit.crop >= 40 else "cifar"
+    stem = "imagenet" if fit.crop >= 32 or fit.size == "small" else "cifar"
     return parts.resnet(depths=depths, width=width, block=block, stem=stem)
 
 
