@@ -92,6 +92,35 @@ def mixture_nll(
     return -jax.nn.logsumexp(jax.nn.log_softmax(logits) + log_density, axis=-1)
 
 
+def gaussian_nll(
+    mean: Float[Array, "b k"], sigma: Float[Array, "b k"], target: Float[Array, "b k"]
+) -> Float[Array, "b k"]:
+    """-log N(target; mean, sigma^2): the negative log-likelihood under a Gaussian each, in nats.
+
+    Source: Nix & Weigend 1994, Estimating the mean and variance of the target distribution.
+    """
+    mean, sigma = _promote(mean), _promote(sigma)
+    scaled = (_promote(target) - mean) / sigma
+    return 0.5 * scaled**2 + jnp.log(sigma) + 0.5 * math.log(2 * math.pi)
+
+
+def dirichlet_multinomial_nll(
+    concentration: Float[Array, "b k"], counts: Float[Array, "b k"]
+) -> Float[Array, " b"]:
+    """Negative log-likelihood of the votes for the k answers to one question, in nats.
+
+    With a_k the concentrations, n_k the votes, A and N their sums, and lg the log-gamma function:
+    -[lg(N + 1) + lg(A) - lg(N + A) + sum_k (lg(n_k + a_k) - lg(n_k + 1) - lg(a_k))].
+    A question that nobody answered costs 0.
+
+    Source: Walmsley et al. 2022 (arXiv 2102.08414), eq. 3.
+    """
+    a, n = _promote(concentration), _promote(counts)
+    lgamma, total, votes = jax.lax.lgamma, a.sum(-1), n.sum(-1)
+    each = (lgamma(n + a) - lgamma(n + 1) - lgamma(a)).sum(-1)
+    return -(lgamma(votes + 1) + lgamma(total) - lgamma(votes + total) + each)
+
+
 def mean_squared_error(pred: Float[Array, "b c"], target: Float[Array, "b c"]) -> Float[Array, ""]:
     """Mean of (pred - target)^2 over both axes.
 

@@ -36,8 +36,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import morphology, networks, run, views
+from shared import morphology, run
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -45,14 +47,14 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=20.0, batch_size=128, checkpoint_every=200)
-    config.monitor = run.monitor(
+    config = parts.start(epochs=20.0, batch_size=128, checkpoint_every=200)
+    config.monitor = parts.monitor(
         every_epochs=2.0, examples=1000, knn_label="label", collapse="stop"
     )
     config.data = morphology.nearby(92)
     config.method = {
         "name": "ijepa",
-        "backbone": networks.vit(),
+        "backbone": parts.vit(),
         "predictor": {
             "width": 48,
             "depth": 2,
@@ -89,11 +91,11 @@ def base() -> ConfigDict:
         "sigreg_points": 17,
         "sigreg_n_scaled": True,
         "anomaly_draws": 8,
-        "view": views.galaxy(64, zoom=(0.9, 1.1)),
+        "view": parts.galaxy_view(64, zoom=(0.9, 1.1)),
         "stretch": morphology.STRETCH,
     }
-    schedule = run.cosine(peak_value=1e-3, warmup_epochs=2.0, init_value=1e-5)
-    config.optim = run.optim(run.adamw(weight_decay=0.05, b2=0.95), schedule)
+    schedule = parts.cosine(peak_value=1e-3, warmup_epochs=2.0, init_value=1e-5)
+    config.optim = parts.optim(parts.adamw(weight_decay=0.05, b2=0.95), schedule)
     config.evaluate = morphology.evaluate()
     config.evaluate.heatmaps = {"examples": 128, "shown": 6, "num_masks": 32, "seed": 0}
     return config
@@ -112,7 +114,7 @@ def smoke(config: ConfigDict) -> None:
 
 def pool(config: ConfigDict) -> None:
     morphology.use_pool(config)
-    config.method.stretch = views.linear(1.0, 1.0, 1.0)
+    config.method.stretch = parts.linear_stretch(1.0, 1.0, 1.0)
 
 
 def paper(config: ConfigDict) -> None:
@@ -130,8 +132,8 @@ def paper(config: ConfigDict) -> None:
     # 17 knots on [-5, 5], and no factor N.
     own.update({"sigreg_weight": 0.6, "sigreg_t_max": 5.0, "sigreg_points": 9})
     own.sigreg_n_scaled = False
-    own.view = views.galaxy(224, rotate=False, flip=False)
-    own.stretch = views.linear(1.0, 1.0, 1.0)
+    own.view = parts.galaxy_view(224, rotate=False, flip=False)
+    own.stretch = parts.linear_stretch(1.0, 1.0, 1.0)
     config.optim.optimizer.update({"weight_decay": 0.04, "b2": 0.999})
     config.optim.decay_bias_and_norm = True
     config.optim.schedule.update({"peak_value": 1.5e-4, "warmup_epochs": 40.0, "end_value": 1.5e-5})
@@ -157,10 +159,10 @@ def plain(config: ConfigDict) -> None:
     own.update({"error": "smooth_l1", "normalise_targets": True, "sigreg_weight": 0.0})
     own.update({"momentum_start": 0.996, "momentum_end": 1.0})
     still |= {"saturation": 0.0, "hue": 0.0, "grey_probability": 0.0, "blur_probability": 0.0}
-    own.view = ConfigDict(views.natural(224, scale=(0.3, 1.0), **still))
+    own.view = ConfigDict(parts.natural_view(224, scale=(0.3, 1.0), **still))
     own.stretch = {"name": "imagenet", "scale": (1.0, 1.0, 1.0)}
-    schedule = run.cosine(peak_value=1e-3, warmup_epochs=40.0, init_value=2e-4)
-    config.optim = run.optim(run.adamw(weight_decay=(0.04, 0.4)), schedule, clip_norm=None)
+    schedule = parts.cosine(peak_value=1e-3, warmup_epochs=40.0, init_value=2e-4)
+    config.optim = parts.optim(parts.adamw(weight_decay=(0.04, 0.4)), schedule, clip_norm=None)
 
 
 VARIANTS = {

@@ -27,8 +27,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import networks, run, tasks, views
+from shared import run
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -36,7 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=100.0, batch_size=4096, threads=32, checkpoint_every=1000)
+    config = parts.start(epochs=100.0, batch_size=4096, threads=32, checkpoint_every=1000)
     config.data = {
         "name": "tfds",
         "directory": "~/tensorflow_datasets",
@@ -48,7 +50,7 @@ def base() -> ConfigDict:
     crops = {"jitter_probability": 0.0, "grey_probability": 0.0, "blur_probability": 0.0}
     config.method = {
         "name": "supervised",
-        "backbone": networks.resnet(
+        "backbone": parts.resnet(
             depths=(3, 4, 6, 3), block="bottleneck", width=64, dtype="bfloat16"
         ),
         "backbone_outputs": None,
@@ -66,19 +68,19 @@ def base() -> ConfigDict:
         "max_norm": None,
         "train_backbone": False,
         "test_time_augmentation": 1,
-        "view": views.natural(224, scale=(0.08, 1.0), **crops),
+        "view": parts.natural_view(224, scale=(0.08, 1.0), **crops),
         "stretch": {"name": "imagenet", "scale": (1.0, 1.0, 1.0)},
     }
     lars = {"name": "lars", "weight_decay": 0.0, "momentum": 0.9, "trust": 0.001}
-    schedule = run.cosine(peak_value=0.8, warmup_epochs=0.0, init_value=0.8, end_value=0.0)
+    schedule = parts.cosine(peak_value=0.8, warmup_epochs=0.0, init_value=0.8, end_value=0.0)
     changed = {"decay_bias_and_norm": True, "frozen": ("backbone",), "clip_norm": None}
-    config.optim = run.optim(lars, schedule, **changed)
+    config.optim = parts.optim(lars, schedule, **changed)
     workdir = "runs/self_classifier_imagenet"
     config.init = {"name": "run", "workdir": workdir, "parts": {"backbone": "backbone"}}
     config.init.stem = None
     config.evaluate = {
         "classification": {"n_bootstrap": 200, "seed": 0},
-        "knn": {**tasks.knn(), "k": (20,)},
+        "knn": {**parts.knn(), "k": (20,)},
     }
     return config
 

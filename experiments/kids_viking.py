@@ -22,8 +22,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import photoz, run, tasks, views
+from shared import photoz, run
 from shared.data import info, split
 
 
@@ -32,7 +34,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=80.0, batch_size=64)
+    config = parts.start(epochs=80.0, batch_size=64)
     config.data = {
         "name": "hdf5",
         "path": "stamps.h5",
@@ -74,17 +76,17 @@ def base() -> ConfigDict:
         "enqueue_first": False,
         "test_time_augmentation": 4,
         "view": photoz.view(),
-        "stretch": views.asinh(0.03, 0.03, 0.07, 0.3),
+        "stretch": parts.asinh_stretch(0.03, 0.03, 0.07, 0.3),
     }
     config.optim = photoz.optim(peak_value=2e-3, warmup_epochs=1.0)
     targets = ("half_light_radius_r", "color_g_r", "color_r_i", "color_i_Ks", "magnitude_r")
     shown = ("magnitude_r", "color_g_r", "color_i_Ks", "half_light_radius_r")
     penalties = (0.01, 0.1, 1.0, 10.0, 100.0)
     config.evaluate = {
-        "linear_probe": tasks.linear_probe(
+        "linear_probe": parts.linear_probe(
             targets=targets, penalties=penalties, fractions=(1.0,), max_iterations=200
         ),
-        "projection": tasks.projection("tsne", columns_shown=shown),
+        "projection": parts.projection("tsne", columns_shown=shown),
     }
     return config
 

@@ -31,8 +31,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import morphology, networks, run, tasks, views
+from shared import morphology, run
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -40,30 +42,30 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=12.0, batch_size=128, checkpoint_every=200)
-    config.monitor = run.monitor(
+    config = parts.start(epochs=12.0, batch_size=128, checkpoint_every=200)
+    config.monitor = parts.monitor(
         every_epochs=2.0, examples=1000, knn_label="label", collapse="stop"
     )
     config.data = morphology.nearby(100)
     noise = {"noise": 0.5, "blur": (0.0, 0.8)}
     config.method = {
         "name": "lejepa",
-        "backbone": networks.vit(),
+        "backbone": parts.vit(),
         "projector": (256, 256, 32),
         "global_views": 2,
         "local_views": 2,
-        "global_view": views.galaxy(64, zoom=(0.9, 1.2), shift=3.0, **noise),
+        "global_view": parts.galaxy_view(64, zoom=(0.9, 1.2), shift=3.0, **noise),
         # A ViT takes one size: a local view is the middle of the galaxy, enlarged and shifted.
-        "local_view": views.galaxy(64, zoom=(1.5, 2.5), shift=8.0, **noise),
+        "local_view": parts.galaxy_view(64, zoom=(1.5, 2.5), shift=8.0, **noise),
         "sigreg_weight": 0.05,
         "sigreg_directions": 256,
         "sigreg_t_max": 3.0,
         "sigreg_points": 17,
         "stretch": morphology.STRETCH,
     }
-    schedule = run.cosine(peak_value=1e-3, warmup_epochs=1.0, init_value=1e-5)
-    config.optim = run.optim(run.adamw(weight_decay=0.05), schedule, clip_norm=None)
-    config.evaluate = {**morphology.evaluate(), "explorer": tasks.explorer()}
+    schedule = parts.cosine(peak_value=1e-3, warmup_epochs=1.0, init_value=1e-5)
+    config.optim = parts.optim(parts.adamw(weight_decay=0.05), schedule, clip_norm=None)
+    config.evaluate = {**morphology.evaluate(), "explorer": parts.explorer()}
     return config
 
 
@@ -75,7 +77,7 @@ def smoke(config: ConfigDict) -> None:
     config.method.local_view.update({"crop": 24, "shift": 2.0})
     # Batch norm takes off the bias of the backbone's last norm, whose gradient is then rounding;
     # Adam would scale it up, and a run on 8 devices would differ visibly from one on 1.
-    config.optim.optimizer = ConfigDict(run.sgd(weight_decay=1e-4))
+    config.optim.optimizer = ConfigDict(parts.sgd(weight_decay=1e-4))
     config.optim.schedule.update({"peak_value": 0.05, "warmup_epochs": 0.0})
 
 
@@ -87,14 +89,14 @@ def pool(config: ConfigDict) -> None:
 def small(config: ConfigDict) -> None:
     config.update({"epochs": 16.0, "threads": 0})
     config.data.cache_in_memory = True
-    config.method.backbone = ConfigDict(networks.resnet(depths=(1, 1, 1, 1)))
+    config.method.backbone = ConfigDict(parts.resnet(depths=(1, 1, 1, 1)))
     # A residual network takes any size: the middle of the galaxy need not be enlarged.
     config.method.local_view.update({"crop": 32, "zoom": (0.75, 1.25), "shift": 8.0})
 
 
 def display(config: ConfigDict) -> None:
     """8-bit composites, whose noise is not that of the sky."""
-    config.method.stretch = views.linear(1.0, 1.0, 1.0)
+    config.method.stretch = parts.linear_stretch(1.0, 1.0, 1.0)
     config.method.global_view.noise = config.method.local_view.noise = 0.0
 
 
@@ -106,7 +108,7 @@ def paper(config: ConfigDict) -> None:
     own = config.method
     regular = {"drop_path": 0.1, "layer_scale": 1e-6, "dtype": "bfloat16"}
     own.backbone = ConfigDict(
-        networks.convnext(depths=(3, 3, 9, 3), widths=(96, 192, 384, 768), **regular)
+        parts.convnext(depths=(3, 3, 9, 3), widths=(96, 192, 384, 768), **regular)
     )
     own.update({"projector": (2048, 2048, 64), "local_views": 6, "sigreg_directions": 1024})
     own.global_view.update({"crop": 224, "zoom": (1.0, 1.5), "shift": 8.0})
@@ -117,8 +119,8 @@ def paper(config: ConfigDict) -> None:
 
 def natural(config: ConfigDict) -> None:
     changed = {"saturation": 0.2, "solarize_probability": 0.2}
-    config.method.global_view = ConfigDict(views.natural(224, scale=(0.3, 1.0), **changed))
-    config.method.local_view = ConfigDict(views.natural(96, scale=(0.05, 0.3), **changed))
+    config.method.global_view = ConfigDict(parts.natural_view(224, scale=(0.3, 1.0), **changed))
+    config.method.local_view = ConfigDict(parts.natural_view(96, scale=(0.05, 0.3), **changed))
     config.method.stretch = {"name": "imagenet", "scale": (1.0, 1.0, 1.0)}
 
 

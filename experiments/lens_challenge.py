@@ -32,8 +32,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import networks, run, tasks, views
+from shared import run
 from shared.data import split
 
 
@@ -42,8 +44,8 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=200.0, batch_size=30, threads=8, checkpoint_every=200)
-    config.monitor = run.monitor(every_epochs=1.0, examples=1000, patience=30)
+    config = parts.start(epochs=200.0, batch_size=30, threads=8, checkpoint_every=200)
+    config.monitor = parts.monitor(every_epochs=1.0, examples=1000, patience=30)
     config.data = {
         "name": "lens_challenge",
         "path": "Public",
@@ -69,7 +71,7 @@ def base() -> ConfigDict:
     }
     config.method = {
         "name": "supervised",
-        "backbone": networks.resnet(
+        "backbone": parts.resnet(
             depths=(3, 4, 23, 3), block="bottleneck", width=64, dtype="bfloat16"
         ),
         "backbone_outputs": None,
@@ -87,18 +89,18 @@ def base() -> ConfigDict:
         "max_norm": None,
         "train_backbone": True,
         "test_time_augmentation": 4,
-        "view": views.galaxy(224, rotate=False),
-        "stretch": views.linear(1.0, 1.0, 1.0),
+        "view": parts.galaxy_view(224, rotate=False),
+        "stretch": parts.linear_stretch(1.0, 1.0, 1.0),
     }
     schedule = {"name": "constant", "peak_value": 1e-4}
-    adam = run.adamw(weight_decay=0.0, name="adam")
-    config.optim = run.optim(adam, schedule, clip_norm=None)
+    adam = parts.adamw(weight_decay=0.0, name="adam")
+    config.optim = parts.optim(adam, schedule, clip_norm=None)
     # Pretrained on one band, whose filter each of the three gets in part.
-    parts = {"backbone": "backbone"}
-    config.init = {"name": "run", "workdir": "runs/lensiam_paper", "parts": parts, "stem": "mean"}
+    taken = {"backbone": "backbone"}
+    config.init = {"name": "run", "workdir": "runs/lensiam_paper", "parts": taken, "stem": "mean"}
     config.evaluate = {
         "regression": {"targets": ("theta_E",), "n_bootstrap": 200, "seed": 0},
-        "projection": tasks.projection("auto", columns_shown=("theta_E",)),
+        "projection": parts.projection("auto", columns_shown=("theta_E",)),
     }
     return config
 

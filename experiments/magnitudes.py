@@ -31,8 +31,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import composites, run, tasks, views
+from shared import composites, run
 from shared.data import npz
 
 
@@ -41,8 +43,8 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=20.0, batch_size=64, log_every=50, checkpoint_every=200, keep=1)
-    config.monitor = run.monitor(every_epochs=1.0, examples=1000, patience=10)
+    config = parts.start(epochs=20.0, batch_size=64, log_every=50, checkpoint_every=200, keep=1)
+    config.monitor = parts.monitor(every_epochs=1.0, examples=1000, patience=10)
     config.data = composites.splus(count=6000, test=1000, max_magnitude_error=0.1)
     config.method = {
         "name": "magnitudes",
@@ -56,17 +58,17 @@ def base() -> ConfigDict:
         "start": 17.5,
         # Mirror images leave magnitudes as they are. Zooms would not, nor do shifts by parts of a
         # pixel: they blunt the peaks, and what is seen without them comes out 0.04 mag too bright.
-        "view": views.galaxy(32, rotate=False),
-        "stretch": views.linear(0.25, 0.25, 0.25),
+        "view": parts.galaxy_view(32, rotate=False),
+        "stretch": parts.linear_stretch(0.25, 0.25, 0.25),
     }
-    schedule = run.cosine(peak_value=2e-3, warmup_epochs=0.5)
-    config.optim = run.optim(run.adamw(weight_decay=1e-4), schedule)
+    schedule = parts.cosine(peak_value=2e-3, warmup_epochs=0.5)
+    config.optim = parts.optim(parts.adamw(weight_decay=1e-4), schedule)
     probe = {"penalties": (1e-3, 1e-2, 1e-1, 1.0), "max_iterations": 200, "n_bootstrap": 100}
     plane = {"columns_shown": ("magnitude_r", "color_g_F515"), "perplexity": 50.0, "mosaic": 0}
     config.evaluate = {
         "regression": {"targets": ("magnitude",), "n_bootstrap": 100, "seed": 0},
-        "linear_probe": tasks.linear_probe(**probe),
-        "projection": tasks.projection("tsne", **plane),
+        "linear_probe": parts.linear_probe(**probe),
+        "projection": parts.projection("tsne", **plane),
     }
     return config
 
@@ -84,7 +86,7 @@ def smoke(config: ConfigDict) -> None:
 
 def flux(config: ConfigDict) -> None:
     config.data.composite = None
-    config.method.stretch = views.asinh(*(2.0,) * 12)
+    config.method.stretch = parts.asinh_stretch(*(2.0,) * 12)
 
 
 def vgg16(config: ConfigDict) -> None:
@@ -138,9 +140,9 @@ def paper(config: ConfigDict) -> None:
             "found": "drop",
         },
     )
-    config.method.view = views.galaxy(32, rotate=False, flip=False)  # nothing is changed
+    config.method.view = parts.galaxy_view(32, rotate=False, flip=False)  # nothing is changed
     config.method.stretch.name = "imagenet"
-    config.optim.optimizer = run.sgd(weight_decay=0.0, nesterov=True)
+    config.optim.optimizer = parts.sgd(weight_decay=0.0, nesterov=True)
     config.optim.clip_norm = None
     config.optim.schedule = {"name": "constant", "peak_value": 1e-3}
     del config.evaluate["linear_probe"]

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
 from shared import photoz, run
 
@@ -33,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def pretrain(config: ConfigDict) -> None:
-    config.update(run.start(epochs=42.0, batch_size=128))
+    config.update(parts.start(epochs=42.0, batch_size=128))
     config.data = photoz.data()
     config.method = {
         "name": "moco",
@@ -59,8 +61,8 @@ def smoke(config: ConfigDict) -> None:
 
 def finetune(config: ConfigDict) -> None:
     config.update(photoz.supervised())
-    parts = {"backbone": "encoder/backbone", "neck": "encoder/mlp"}
-    config.init = {"name": "run", "workdir": "runs/moco", "parts": parts, "stem": None}
+    taken = {"backbone": "encoder/backbone", "neck": "encoder/mlp"}
+    config.init = {"name": "run", "workdir": "runs/moco", "parts": taken, "stem": None}
     del config.evaluate.uncertainty
 
 

@@ -35,6 +35,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
 from shared import photoz, run
 
@@ -44,7 +46,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=300.0, batch_size=128)
+    config = parts.start(epochs=300.0, batch_size=128)
     config.data = photoz.data(labels=photoz.LABELLED)
     config.method = {
         "name": "photometry",
@@ -63,7 +65,7 @@ def base() -> ConfigDict:
 
 def density(config: ConfigDict) -> None:
     config.method.redshift_components = 5
-    config.monitor = run.monitor(every_epochs=5.0, examples=300, patience=8)
+    config.monitor = parts.monitor(every_epochs=5.0, examples=300, patience=8)
 
 
 def smoke(config: ConfigDict) -> None:

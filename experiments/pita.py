@@ -37,6 +37,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
 from shared import photoz, run
 
@@ -46,7 +48,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=13.0, batch_size=128)
+    config = parts.start(epochs=13.0, batch_size=128)
     config.data = photoz.data(oversample={"column": "redshift", "times": 12})
     config.method = {
         "name": "pita",

@@ -41,8 +41,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import morphology, networks, run, tasks, views
+from shared import morphology, run
 from shared.data import info, npz, split
 
 
@@ -51,31 +53,31 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def base() -> ConfigDict:
-    config = run.start(epochs=15.0, batch_size=128, checkpoint_every=200)
-    config.monitor = run.monitor(every_epochs=3.0, examples=500, knn_label="label")
+    config = parts.start(epochs=15.0, batch_size=128, checkpoint_every=200)
+    config.monitor = parts.monitor(every_epochs=3.0, examples=500, knn_label="label")
     config.data = morphology.nearby(100)
     config.method = {
         "name": "self_classifier",
         # At CIFAR's 0.3 only half of the classes are used after as few steps as these.
         "version": {"name": "2021", "temperature": 0.1, "normalize_rows": True},
-        "backbone": networks.resnet(depths=(1, 1, 1)),
+        "backbone": parts.resnet(depths=(1, 1, 1)),
         "mlp": (256, 256, 64),
         "mlp_norm": True,
         "classes": (21,) * 15,
         "classifier": "fixed",
-        "view": views.galaxy(64, zoom=(0.9, 1.2), shift=3.0, noise=0.5, blur=(0.0, 0.8)),
+        "view": parts.galaxy_view(64, zoom=(0.9, 1.2), shift=3.0, noise=0.5, blur=(0.0, 0.8)),
         "offset": (0.0, 0.0, 0.0),
         "stretch": morphology.STRETCH,
     }
-    schedule = run.cosine(peak_value=0.4, warmup_epochs=0.0, init_value=0.4, end_value=0.004)
+    schedule = parts.cosine(peak_value=0.4, warmup_epochs=0.0, init_value=0.4, end_value=0.004)
     changed = {"decay_bias_and_norm": True, "clip_norm": None}
-    config.optim = run.optim(run.sgd(weight_decay=1e-6), schedule, **changed)
+    config.optim = parts.optim(parts.sgd(weight_decay=1e-6), schedule, **changed)
     config.evaluate = {
         "clustering": {"clusters": 21, "n_bootstrap": 200, "seed": 0},
-        "knn": tasks.knn(),
-        "linear_probe": tasks.linear_probe(),
-        "projection": tasks.projection("tsne"),
-        "explorer": tasks.explorer(),
+        "knn": parts.knn(),
+        "linear_probe": parts.linear_probe(),
+        "projection": parts.projection("tsne"),
+        "explorer": parts.explorer(),
     }
     return config
 
@@ -98,7 +100,7 @@ def galaxy_zoo(config: ConfigDict) -> None:
     config.threads = 2
     config.data = morphology.galaxy_zoo(100)
     config.method.view.noise = 0.0
-    config.method.stretch = views.linear(0.2, 0.2, 0.2)
+    config.method.stretch = parts.linear_stretch(0.2, 0.2, 0.2)
 
 
 def cifar10(config: ConfigDict) -> None:
@@ -116,9 +118,9 @@ def cifar10(config: ConfigDict) -> None:
     own.backbone.update({"depths": (2, 2, 2, 2), "stem": "cifar", "width": 64, "dtype": "bfloat16"})
     own.version.temperature = 0.3
     own.classes = (30,) * 30
-    own.view = views.natural(32, scale=(0.2, 1.0))
+    own.view = parts.natural_view(32, scale=(0.2, 1.0))
     own.offset = (0.4914, 0.4822, 0.4465)
-    own.stretch = views.linear(0.247, 0.243, 0.261)
+    own.stretch = parts.linear_stretch(0.247, 0.243, 0.261)
     rate(config, 3.2)
     config.evaluate = {"clustering": {"clusters": 30, "n_bootstrap": 200, "seed": 0}}
 
@@ -130,7 +132,7 @@ def cifar10_small(config: ConfigDict) -> None:
     config.data.path = "train.npz"
     config.data.split = split(0.8, 0.05, 0.15)
     config.data.labels = {"column": "label", "count": 5000, "drop_unlabelled": True, "seed": 0}
-    config.method.backbone = networks.resnet(depths=(1, 1, 1))
+    config.method.backbone = parts.resnet(depths=(1, 1, 1))
     rate(config, 1.6)
 
 
@@ -161,13 +163,13 @@ def imagenet(config: ConfigDict) -> None:
     own.backbone.update({"width": 64, "dtype": "bfloat16"})
     own.mlp = (4096, 4096, 128)
     own.classes = (1000,) * 30
-    own.view = views.natural(224, scale=(0.2, 1.0))
+    own.view = parts.natural_view(224, scale=(0.2, 1.0))
     own.offset = (0.485, 0.456, 0.406)
-    own.stretch = views.linear(0.229, 0.224, 0.225)
+    own.stretch = parts.linear_stretch(0.229, 0.224, 0.225)
     # The authors' LARC scales and decays biases and norms as well.
     larc = {"name": "larc", "weight_decay": 1e-4, "momentum": 0.9, "trust": 0.001}
     config.optim.optimizer = larc
-    config.optim.schedule = run.cosine(
+    config.optim.schedule = parts.cosine(
         peak_value=3.2, warmup_epochs=10.0, init_value=0.2, end_value=0.0032
     )
     config.evaluate = {"clustering": {"clusters": 0, "n_bootstrap": 200, "seed": 0}}
@@ -177,7 +179,7 @@ def eccv(config: ConfigDict) -> None:
     def view(crop: int, scale: tuple, *, blur: float, solarize: float = 0.0) -> dict:
         changed = {"blur_probability": blur, "solarize_probability": solarize}
         changed |= {"saturation": 0.2, "interpolation": "bicubic"}
-        return views.natural(crop, scale=scale, **changed)
+        return parts.natural_view(crop, scale=scale, **changed)
 
     own = config.method
     # The first view, which its neighbour replaces, is hardly blurred; the second always is.

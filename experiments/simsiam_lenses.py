@@ -16,8 +16,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from astrojax.training.recipes import parts
+
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import lenses, run, views
+from shared import lenses, run
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -28,7 +30,7 @@ def base() -> ConfigDict:
     one_band = {"saturation": 0.0, "hue": 0.0, "grey_probability": 0.0}
     # 0.1 to 2 pixels of the authors' 224, in pixels of 44.
     blur = {"blur_sigma": (0.02, 0.4)}
-    return lenses.base(view=views.natural(44, scale=(0.2, 1.0), **one_band, **blur))
+    return lenses.base(view=parts.natural_view(44, scale=(0.2, 1.0), **one_band, **blur))
 
 
 def smoke(config: ConfigDict) -> None:

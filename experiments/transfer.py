@@ -44,9 +44,10 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from astrojax.errors import UserError
+from astrojax.training.recipes import parts
 
 sys.path.append(str(Path(__file__).resolve().parent))  # for `shared`
-from shared import composites, run, tasks, views
+from shared import composites, run
 from shared.data import info, npz, split
 
 SCHEMES = ("scratch", "features", "top", "finetune")
@@ -94,20 +95,20 @@ def transfer(
     for word, known in ((scheme, SCHEMES), (task, TASKS), (network, PRETEXT)):
         if word not in known:
             raise UserError(f"transfer knows {', '.join(known)}, not {word!r}")
-    config = run.start(epochs=0.0, batch_size=32, log_every=50, checkpoint_every=500, keep=1)
+    config = parts.start(epochs=0.0, batch_size=32, log_every=50, checkpoint_every=500, keep=1)
     config.data = survey() if task == "survey" else archive(task)
     config.method = classifier(len(TASKS[task]))
     plane = {"perplexity": 50.0, "mosaic": 0}
     config.evaluate = {
         "classification": {"n_bootstrap": 200, "seed": 0},
-        "projection": tasks.projection("tsne", **plane),
+        "projection": parts.projection("tsne", **plane),
     }
     if network in ("small", "resnet"):
         residual(config, scheme, stem="imagenet" if network == "small" else "cifar")
     else:
         paper(config, scheme, network)
     if low_data and network == "vgg16" and scheme == "scratch":
-        config.optim.optimizer = ConfigDict(run.sgd(weight_decay=0.0))
+        config.optim.optimizer = ConfigDict(parts.sgd(weight_decay=0.0))
     config.init = weights(scheme, network, imagenet=imagenet)
     if config.init is not None and network == "vgg16" and task in (*SPLUS, "mg") and not imagenet:
         config.init.workdir = "runs/magnitudes_paper"
@@ -136,15 +137,15 @@ def survey() -> dict:
 
 
 def archive(task: str) -> dict:
-    parts = split(0.72, 0.08, 0.2)
+    sides = split(0.72, 0.08, 0.2)
     if task in SPLUS:
         return composites.spectroscopic(
-            classes=TASKS[task], others="drop", split=parts, labels=None
+            classes=TASKS[task], others="drop", split=sides, labels=None
         )
     if task == "mg":
         files = {"name": "folder", "path": "mergers", "id_from": "path", "unreadable": "error"}
         pixels = {"info": info(("red", "green", "blue")), "crop": None, "resize": 64}
-        labels = {"classes": TASKS[task], "others": "error", "split": parts, "labels": None}
+        labels = {"classes": TASKS[task], "others": "error", "split": sides, "labels": None}
         return {**files, **pixels, **labels, "bad_pixels": "error", "cache_in_memory": True}
     stars = task == "stars"
     names = ("filenames", "labels") if stars else ("ids", "T_type")
@@ -155,7 +156,7 @@ def archive(task: str) -> dict:
         classes=TASKS[task],
         others="drop",
         info=info(("V",) if stars else ("i", "r", "g")),
-        split=parts,
+        split=sides,
         cache_in_memory=True,
         labels=None,
     )
@@ -184,17 +185,19 @@ def paper(config: ConfigDict, scheme: str, network: str) -> None:
     own.backbone = composites.vgg16() if big else composites.slim()
     own.update({"head": (2048,) if big else (256,), "max_norm": 2.0, "dropout": 0.5})
     own.test_time_augmentation = 1
-    own.view = views.galaxy(32, rotate=False, flip=not big, shift=0.0 if big else 1.0)
-    own.stretch = views.linear(1.0, 1.0, 1.0) if big else views.linear(0.25, 0.25, 0.25)
+    own.view = parts.galaxy_view(32, rotate=False, flip=not big, shift=0.0 if big else 1.0)
+    own.stretch = (
+        parts.linear_stretch(1.0, 1.0, 1.0) if big else parts.linear_stretch(0.25, 0.25, 0.25)
+    )
     config.epochs = {"scratch": 200.0, "features": 100.0, "top": 10.0, "finetune": 200.0}[scheme]
-    optimizer = run.adamw(weight_decay=0.0, name="adam")
+    optimizer = parts.adamw(weight_decay=0.0, name="adam")
     if scheme == "finetune":
-        optimizer = run.sgd(weight_decay=0.0)
+        optimizer = parts.sgd(weight_decay=0.0)
     optimise(config, scheme, optimizer, {"name": "constant", "peak_value": 1e-4 if big else 1e-3})
     if big:
         config.optim.clip_norm = None
     if scheme != "top":
-        config.monitor = run.monitor(every_epochs=1.0, examples=5000, patience=10)
+        config.monitor = parts.monitor(every_epochs=1.0, examples=5000, patience=10)
 
 
 def residual(config: ConfigDict, scheme: str, stem: str) -> None:
@@ -202,18 +205,18 @@ def residual(config: ConfigDict, scheme: str, stem: str) -> None:
     own = config.method
     own.backbone = composites.resnet(stem)
     own.update({"head": (), "max_norm": None, "dropout": 0.0, "test_time_augmentation": 4})
-    own.view = views.galaxy(64, zoom=(0.9, 1.15), shift=2.0)
-    own.stretch = views.linear(1.0, 1.0, 1.0)
+    own.view = parts.galaxy_view(64, zoom=(0.9, 1.15), shift=2.0)
+    own.stretch = parts.linear_stretch(*((1.0,) * 3 if big else (0.25,) * 3))
     config.epochs = {"scratch": 80.0, "features": 40.0, "top": 10.0, "finetune": 80.0}[scheme]
     config.batch_size = 64
-    schedule = run.cosine(peak_value=1e-3, warmup_epochs=2.0)
-    optimise(config, scheme, run.adamw(weight_decay=0.05), schedule)
+    schedule = parts.cosine(peak_value=1e-3, warmup_epochs=2.0)
+    optimise(config, scheme, parts.adamw(weight_decay=0.05), schedule)
 
 
 def optimise(config: ConfigDict, scheme: str, optimizer: dict, schedule: dict) -> None:
     still = scheme in ("features", "top")
     config.method.train_backbone = not still
-    config.optim = run.optim(optimizer, schedule, frozen=("backbone",) if still else ())
+    config.optim = parts.optim(optimizer, schedule, frozen=("backbone",) if still else ())
 
 
 def weights(scheme: str, network: str, *, imagenet: bool) -> dict | None:
@@ -223,10 +226,10 @@ def weights(scheme: str, network: str, *, imagenet: bool) -> dict | None:
     if imagenet and scheme != "finetune":
         section = {"name": "torch", "path": "vgg16-397923af.pth", "arch": "torchvision/vgg16"}
         return {**section, "part": "backbone", "stem": None}
-    parts = {"backbone": "backbone"}
+    taken = {"backbone": "backbone"}
     if scheme == "finetune":
-        parts["head"] = "head"
-    return {"name": "run", "workdir": PRETEXT[network], "parts": parts, "stem": None}
+        taken["head"] = "head"
+    return {"name": "run", "workdir": PRETEXT[network], "parts": taken, "stem": None}
 
 
 def make_small(config: ConfigDict) -> None:

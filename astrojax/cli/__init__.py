@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import astrojax
 
 COMMANDS = {
-    "train": "train the model that an experiment describes, and evaluate it",
+    "train": "train a recipe on your data, or what an experiment describes",
+    "finetune": "train a pretrained network on labelled data of your own",
     "evaluate": "evaluate a trained run again, on its own or on other data",
     "predict": "make a table of predictions for images",
     "embed": "make a table of embeddings of images",

@@ -10,6 +10,16 @@ from typing import Any
 from astrojax import errors
 from astrojax.cli import terminal
 
+_WHERE = (
+    "HDF5, NPZ or Parquet file; folder of FITS cutouts, pictures, class folders or Parquet shards; "
+    "TFDS folder; pattern as 'cutouts/{id}_{band}.fits'; or a reader's name with --set path=..."
+)
+_SET = (
+    "what the pixels are (bands=g,r,z unit=nanomaggies zero_point=25 pixel_scale=0.26), "
+    "catalogue=FILE to join one, or any key of the reader (hdus=1, crop=64, "
+    "columns.redshift=ZSPEC, match=sky, ...); repeat it for each"
+)
+
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
     """Returns a parser whose help is the module's docstring."""
@@ -41,10 +51,7 @@ def add_data(options: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data",
         metavar="WHERE",
-        help="HDF5, NPZ or Parquet file; folder of FITS "
-        "cutouts, pictures, class folders or Parquet shards; TFDS folder; pattern "
-        "as 'cutouts/{id}_{band}.fits'; or a reader's name with --set path=...; "
-        "the run's own data if not given",
+        help=_WHERE + "; the run's own data if not given",
     )
     group.add_argument(
         "--set",
@@ -52,10 +59,7 @@ def add_data(options: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="what the pixels are (bands=g,r,z unit=nanomaggies zero_point=25 "
-        "pixel_scale=0.26), catalogue=FILE to join one, or any key of the reader "
-        "(hdus=1, crop=64, columns.redshift=ZSPEC, match=sky, ...); "
-        "repeat it for each",
+        help=_SET,
     )
     group.add_argument("--split", help="split of the data; of a run's own data 'test' if not given")
     group.add_argument(
@@ -65,6 +69,34 @@ def add_data(options: argparse.ArgumentParser) -> None:
         "point and pixel scale are those of the model's training images where the "
         "files do not tell",
     )
+
+
+def add_training_data(options: argparse.ArgumentParser) -> None:
+    """Adds `--data` and `--set` of a command that trains."""
+    group = options.add_argument_group("your data")
+    group.add_argument("--data", metavar="WHERE", help=_WHERE)
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help=_SET + "; split=id (default), sky, stratified:COLUMN, column:COLUMN or none",
+    )
+
+
+def add_length(options: argparse.ArgumentParser) -> None:
+    """Adds how large and how long a training is."""
+    group = options.add_argument_group("size and length")
+    group.add_argument(
+        "--size",
+        choices=("small", "base", "large"),
+        default="small",
+        help="small suits a laptop (default), base one accelerator, large several",
+    )
+    group.add_argument("--epochs", type=float, metavar="N", help="passes over the training data")
+    if options.prog.endswith("train"):
+        group.add_argument("--minutes", type=float, metavar="M", help="time, instead of --epochs")
 
 
 def add_table(options: argparse.ArgumentParser) -> None:

@@ -60,7 +60,7 @@ def read(
     columns = {}
     for standard, name in names.items():
         near = _meant(standard)
-        if near:
+        if near and standard != name:
             raise UserError(f"config key 'data.columns.{standard}': did you mean {near!r}?")
         if name is None or standard == "image":
             continue

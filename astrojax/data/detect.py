@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax.data import untrusted, validate
-from astrojax.data.open import reader_names
+from astrojax.data import readers, untrusted, validate
 from astrojax.errors import UserError
 from astrojax.files import reading
 
@@ -22,9 +21,8 @@ _SUFFIXES = {
 }
 _FITS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
 _PICTURES = (".jpg", ".jpeg", ".png", ".npy")
-# For keys that a user need not give: inference wants every object, in file order, unlabelled.
+# For keys that a user need not give.
 _DEFAULTS: dict[str, Any] = {
-    "bad_pixels": "keep",
     "split": None,
     "crop": None,
     "resize": None,
@@ -72,7 +70,7 @@ def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
         UserError: There is no such file, or nothing tells what it is.
     """
     path = os.path.abspath(os.path.expanduser(data))
-    if not os.path.exists(path) and data in reader_names():
+    if not os.path.exists(path) and data in readers.names():
         given = settings.pop("path", settings.pop("directory", ""))
         return data, os.path.abspath(os.path.expanduser(given)) if given else ""
     if "{id}" in data:
@@ -91,7 +89,7 @@ def recognise(data: str, settings: dict[str, Any]) -> tuple[str, str]:
     if found.suffix.lower() not in _SUFFIXES:
         raise UserError(
             f"{data}: nothing tells what kind of data it is; name the reader, e.g. --data hdf5 "
-            f"--set path={data} (readers: {', '.join(reader_names())})"
+            f"--set path={data} (readers: {', '.join(readers.names())})"
         )
     return _SUFFIXES[found.suffix.lower()], path
 
@@ -152,13 +150,27 @@ def look(
     return section | (special[name](path, bands, settings) if name in special and path else {})
 
 
-def catalogue(table: str, cutouts: dict[str, Any], inputs: Iterable[str]) -> dict[str, Any]:
+def scalar_columns(name: str, path: str) -> list[str]:
+    """Returns the columns of a file that have one value for each object, in the file's order."""
+    special = {"hdf5": _hdf5_scalars, "npz": _npz_scalars, "parquet": _parquet_scalars}
+    return special[name](path) if name in special and path else []
+
+
+def own_splits(section: Mapping[str, Any]) -> bool:
+    """Returns whether the files are divided into splits themselves, as on the Hugging Face hub."""
+    return section["name"] == "parquet" and os.path.isdir(section.get("path", ""))
+
+
+def catalogue(
+    table: str, cutouts: dict[str, Any], inputs: Iterable[str], *, every_column: bool
+) -> dict[str, Any]:
     """Returns the section of a catalogue joined to cutouts.
 
     Args:
         table: The catalogue file.
         cutouts: The section of the images.
         inputs: What the model needs; columns of these names are taken.
+        every_column: Whether all other columns are taken too, under their own names.
     """
     from astrojax.data.tables import read_table
 
@@ -166,6 +178,8 @@ def catalogue(table: str, cutouts: dict[str, Any], inputs: Iterable[str]) -> dic
     names = read_table(validate.file(path)).names
     section = {k: v for k, v in _DEFAULTS.items() if k in parameters("catalogue")}
     columns = _standard(names) | {name: name for name in inputs if name in names}
+    if every_column:
+        columns |= {n: n for n in names if n not in columns.values() and n not in columns}
     return {"name": "catalogue", "table": path, "cutouts": cutouts, "columns": columns, **section}
 
 
@@ -181,6 +195,15 @@ def tfds_splits(section: Mapping[str, Any]) -> list[str]:
     folder = Path(section["directory"]) / section["dataset"]
     version = sorted(folder.glob("**/dataset_info.json"))[-1].parent
     return list(untrusted.open_tfds(version).info.splits)
+
+
+def tfds_parts(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the splits of a TFDS data set as the reader takes them; one alone is divided."""
+    there = tfds_splits(section)
+    if len(there) == 1:
+        parts = {"train": "[:80%]", "validation": "[80%:90%]", "test": "[90%:]"}
+        return {name: there[0] + part for name, part in parts.items()}
+    return {name: name if name in there else None for name in ("train", "validation", "test")}
 
 
 def _standard(names: Iterable[str]) -> dict[str, str]:
@@ -238,6 +261,32 @@ def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
     return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
 
 
+def _hdf5_scalars(path: str) -> list[str]:
+    with untrusted.open_hdf5(path) as file:
+        return [n for n, shape in untrusted.hdf5_shapes(file).items() if len(shape) == 1]
+
+
+def _npz_scalars(path: str) -> list[str]:
+    with untrusted.open_npz(path) as archive:
+        headers = {n: untrusted.npz_header(archive, n, path) for n in archive.files}
+    sizes = {n: s[0] for n, (s, kind) in headers.items() if len(s) == 1 and kind.kind in "biufSU"}
+    images = sizes.get("offsets", 0) - 1 if "blob" in headers else None
+    return [n for n, k in sizes.items() if n not in ("blob", "offsets") and images in (None, k)]
+
+
+def _parquet_scalars(path: str) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = pa.types
+    first = _first_shard(path)
+    with reading(first):
+        schema = pq.read_schema(first)
+    numbers = (kinds.is_integer, kinds.is_floating, kinds.is_boolean)
+    plain = (*numbers, kinds.is_string, kinds.is_large_string)
+    return [f.name for f in schema if any(fits(f.type) for fits in plain)]
+
+
 def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
     where = os.path.basename(path)
     with untrusted.open_npz(path) as archive:
@@ -248,20 +297,13 @@ def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict
 
 
 def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-    import glob
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from astrojax.data.readers.parquet import hub_splits
-
-    pattern = next(iter(hub_splits(path).values())) if os.path.isdir(path) else path
-    files = sorted(glob.glob(pattern))
-    if not files:
-        raise UserError(f"no file matches {path!r}")
-    with reading(files[0]):
-        schema = pq.read_schema(files[0])
-    where = os.path.basename(files[0])
+    first = _first_shard(path)
+    with reading(first):
+        schema = pq.read_schema(first)
+    where = os.path.basename(first)
     image = _image(schema.names, settings, where)
     kind = schema.field(image).type
     encoded = pa.types.is_binary(kind) or pa.types.is_struct(kind) or pa.types.is_large_binary(kind)
@@ -271,6 +313,18 @@ def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> 
             f"add e.g. --set shape={len(bands)},64,64 --set layout=nchw"
         )
     return {"columns": {"image": image, **_standard(schema.names)}, "layout": "nhwc"}
+
+
+def _first_shard(path: str) -> str:
+    import glob
+
+    from astrojax.data.readers.parquet import hub_splits
+
+    pattern = next(iter(hub_splits(path).values())) if os.path.isdir(path) else path
+    files = sorted(glob.glob(pattern))
+    if not files:
+        raise UserError(f"no file matches {path!r}")
+    return files[0]
 
 
 def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:

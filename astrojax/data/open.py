@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening a data set: the config section `data` becomes sources, one for each split."""
+"""Opening a data set: a path, arrays in memory or the config section `data` become sources.
+
+data = open_data("stamps.h5", bands=("u", "g", "r", "i"), unit="microjansky")
+data["train"], data.info, data.section
+"""
 
 import contextlib
 import glob
 import importlib
-import pkgutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from astrojax.config import Bound, bind, call
-from astrojax.data import readers
+from astrojax.config import Bound, bind, call, plain
+from astrojax.data import arrays, detect, readers
+from astrojax.data import section as section_of
+from astrojax.data.info import DataInfo
 from astrojax.data.source import Source, cache_in_memory
 from astrojax.data.transforms.deredden import Dereddened, with_magnitudes
 from astrojax.errors import UserError
@@ -26,6 +32,123 @@ COMMON = (
     "labels",
     "oversample",
 )
+
+
+class Dataset(Mapping[str, Source]):
+    """The splits of a data set: a mapping of "train", "validation" and "test" to sources.
+
+    Attributes:
+        section: The config section `data` that opens it again; None for arrays in memory, of which
+            a run keeps a copy.
+        info: What the pixels are.
+    """
+
+    def __init__(self, sources: Mapping[str, Source], section: dict[str, Any] | None):
+        self._sources, self.section = dict(sources), section
+        self.info: DataInfo = next(iter(self._sources.values())).info
+
+    def __getitem__(self, split: str) -> Source:
+        return self._sources[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def renamed(self, standard: str, column: str) -> "Dataset":
+        """Returns the same data whose column `column` is called `standard`; `label` holds classes.
+
+        Raises:
+            UserError: What is in the column cannot be that.
+        """
+        if standard == column:
+            return self
+        if self.section is None:
+            return Dataset(arrays.renamed(self, standard, column), None)
+        section = section_of.renamed(self.section, standard, column)
+        return Dataset(open_sources(section), section)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {len(source)}" for name, source in self.items())
+        side, bands = self.info.image_size, ",".join(self.info.bands)
+        return f"<Dataset {sizes}; {side} x {side} px, bands {bands}, {self.info.unit}>"
+
+
+def open_data(data: Any, **settings: Any) -> Dataset:
+    """Opens any file, folder, pattern or arrays as a data set to train on.
+
+    Args:
+        data: An HDF5, NPZ or Parquet file; a folder of FITS cutouts, of pictures, or of folders of
+            pictures for each class; a TFDS folder; a pattern such as "cutouts/{id}_{band}.fits";
+            the name of a reader; or images [n h w c] in memory.
+        **settings: What the files do not say: `bands`, `unit`, `zero_point` (AB magnitude of one
+            unit), `pixel_scale` (arcsec), `catalogue` (a table to join; beside arrays, the table
+            that runs parallel to them), `columns` ({standard name: the file's name}), `crop`,
+            `resize`, `bad_pixels`, and any other key of the reader, `{"a.b": ...}` that of a
+            section. `split` is "id" (the default: 0.8 for training, 0.1 for validation, 0.1 for
+            the test, by a hash of the id), "sky", "stratified:COLUMN", "column:COLUMN", "none", or
+            a dict of the keys of `astrojax.data.split`; files that are divided already stay so.
+
+    Raises:
+        UserError: No such data, or something about them that is not said, or is wrong.
+    """
+    if not isinstance(data, str | os.PathLike):
+        return Dataset(arrays.open_arrays(data, describe=_describe, **settings), None)
+    section = section_of_path(os.fspath(data), plain(settings))
+    try:
+        return Dataset(open_sources(section), section)
+    except UserError as error:
+        raise UserError(hinted(str(error))) from None
+
+
+def hinted(message: str) -> str:
+    """Returns a message about a key of the section `data`, with how the key is said."""
+    told = " (data.KEY and data.info.KEY are given as --set KEY=VALUE, or KEY=VALUE in Python)"
+    return message + told if "data." in message else message
+
+
+def section_of_path(data: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the section `data` of files to train on; see `open_data`.
+
+    Raises:
+        UserError: No such data, or something about them that is not said.
+    """
+    keys = dict(settings)
+    common = {k: keys.pop(k) for k in COMMON if k in keys}
+    wanted = {k: keys.pop(k) for k in list(keys) if k.split(".")[0] == "split"}
+    section = section_of.build(
+        data, keys, describe=_describe, every_column=True, splits=detect.tfds_parts
+    )
+    if section["name"] == "catalogue" and "unmatched" not in keys:
+        section["unmatched"] = "drop"
+    return section_of.divided(section, _split(wanted)) | common
+
+
+def _split(wanted: Mapping[str, Any]) -> Any:
+    """Returns one value of `split` and `split.KEY`."""
+    value = wanted.get("split")
+    inner = {k.partition(".")[2]: v for k, v in wanted.items() if "." in k}
+    if not inner:
+        return value
+    named = {"name": value} if isinstance(value, str) else value or {}
+    return {**named, **inner}
+
+
+def _describe(said: dict[str, Any], reader: str) -> dict[str, Any]:
+    """Returns the section `data.info`: what the user and the files say; nothing is guessed."""
+    if reader == "fits":
+        said = {"unit": "header", **said}
+    for name, example in (("bands", "g,r,z"), ("unit", "nanomaggies")):
+        if name not in said:
+            raise UserError(
+                f"the {name} of the images {'are' if name == 'bands' else 'is'} not said: add "
+                f"--set {name}={example}"
+                + (" (unit=display for 8-bit color composites)" if name == "unit" else "")
+                + f", or {name}=... in Python"
+            )
+    noise = None if said["unit"] == "display" else "measure"
+    return {"zero_point": None, "pixel_scale": None, "noise": noise, "extinction": None} | said
 
 
 def open_sources(section: Mapping[str, Any]) -> dict[str, Source]:
@@ -73,9 +196,9 @@ def resolve_section(section: Mapping[str, Any]) -> dict[str, Any]:
 def _bound(section: Mapping[str, Any]) -> tuple[dict[str, Any], Bound]:
     """Returns the resolved section, and the reader's `load` with its keys."""
     name = section.get("name")
-    if name not in reader_names():
+    if name not in readers.names():
         raise UserError(
-            f"config key 'data.name' is {name!r}; readers are: {', '.join(reader_names())}"
+            f"config key 'data.name' is {name!r}; readers are: {', '.join(readers.names())}"
         )
     loader = importlib.import_module(f"astrojax.data.readers.{name}").load
     common = {k: v for k, v in section.items() if k in ("name", "cutouts", *COMMON)}
@@ -125,8 +248,3 @@ def _transformed(sources: dict[str, Source], section: Mapping[str, Any]) -> dict
         train = sources["train"]
         sources["train"] = call(thin_labels, section["labels"], path="data.labels", source=train)
     return sources
-
-
-def reader_names() -> list[str]:
-    """Returns the names of the readers: the modules of `astrojax.data.readers`."""
-    return sorted(module.name for module in pkgutil.iter_modules(readers.__path__))

@@ -9,7 +9,7 @@ identifies a split, and is printed beside every number measured on it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ from astrojax.data.source import Source, Subset, has_label
 from astrojax.errors import UserError
 
 NAMES = ("train", "validation", "test")
+DEFAULT = {"name": "id", "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1}, "seed": 0}
+"""What is done with data that come without splits."""
+_SAID = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
+_BINS = 10  # of a number that a split is stratified by
 
 
 def by_id(
@@ -107,32 +111,142 @@ def by_label(
     return sides
 
 
+def by_column(
+    values: Shaped[np.ndarray, " n"],
+    *,
+    column: str,
+    validation: tuple[str, ...] = (),
+    test: tuple[str, ...] = (),
+) -> Shaped[np.ndarray, " n"]:
+    """Returns split names by a column of the catalogue: its own splits, or folds.
+
+    Args:
+        values: The column: "train", "validation" (or "val", "valid", "dev") and "test"; or folds
+            of any name, of which `validation` and `test` say what they are.
+        column: Its name, for messages.
+        validation: Folds to validate on; with `test`, all other folds are for training.
+        test: Folds to test on.
+
+    Raises:
+        UserError: A value that is no split, or a fold that does not occur.
+    """
+    text = np.asarray(values).astype(str)
+    if not validation and not test:
+        lower = np.char.lower(np.char.strip(text))
+        named = np.array([_SAID.get(v, v) for v in lower])
+        others = sorted(set(named.tolist()) - set(NAMES))
+        if others:
+            raise UserError(
+                f"column {column!r} holds {', '.join(map(repr, others[:5]))}, not only train, "
+                "validation and test; of folds, say which: split.validation=4 and split.test=5"
+            )
+        return named
+    sides = np.full(len(text), "train", dtype="U10")
+    for name, folds in (("validation", validation), ("test", test)):
+        for fold in map(str, folds):
+            validate.key(fold, sorted(set(text.tolist())), f"data.split.{name}: {column}")
+            sides[text == fold] = name
+    return sides
+
+
+def by_stratum(
+    ids: Shaped[np.ndarray, " n"],
+    values: Shaped[np.ndarray, " n"],
+    *,
+    column: str,
+    fractions: dict[str, float],
+    seed: int,
+) -> Shaped[np.ndarray, " n"]:
+    """Returns split names so that each class, or each range of a number, is divided alike.
+
+    Within a stratum objects are ordered by the hash of (seed, id) and cut at the fractions, so
+    that these are met as nearly as whole objects allow. Objects without a value are one stratum.
+
+    Args:
+        ids: Identifiers, text or integers.
+        values: Classes (text or integers), or numbers, which are put into ten bins of equal count.
+        column: Name of the column.
+        fractions: {split name: fraction}; they add up to 1.
+        seed: Another seed is another split.
+
+    Raises:
+        UserError: The fractions are not a division of 1.
+    """
+    names, edges = _edges(fractions)
+    place, strata = _uniform(ids, seed), _strata(np.asarray(values))
+    sides = np.empty(len(place), names.dtype)
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        rank = (np.argsort(np.argsort(place[rows], kind="stable")) + 0.5) / len(rows)
+        sides[rows] = names[np.searchsorted(edges, rank, side="right")]
+    return sides
+
+
+def _strata(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind != "f":
+        return np.unique(values.astype(str), return_inverse=True)[1]
+    known = np.isfinite(values)
+    strata = np.full(len(values), -1)
+    if known.any():
+        edges = np.quantile(values[known], np.linspace(0, 1, _BINS + 1)[1:-1])
+        strata[known] = np.searchsorted(edges, values[known], side="right")
+    return strata
+
+
+def complete(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a section `split` with its defaults: fractions 0.8, 0.1 and 0.1, seed 0.
+
+    Raises:
+        UserError: There is no such kind of split.
+    """
+    kind = validate.choice(section.get("name", "id"), tuple(_KINDS), "data.split.name")
+    usual = {k: v for k, v in DEFAULT.items() if k != "name" and kind != "column"}
+    sky = {"cell": 0.25, "link": 1.0} if kind == "sky" else {}
+    return {"name": kind, **usual, **sky, **section}
+
+
 def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source]:
     """Divides a source as a config section says, e.g. `{"name": "id", "fractions": {...}, ...}`.
 
     None makes everything "train". Positions stay in file order within a split.
 
     Raises:
-        UserError: The section is not one of `by_id` ("id"), `by_sky` ("sky") or `by_label`
-            ("label"), or the source lacks what it goes by.
+        UserError: The section is not one of `by_id` ("id"), `by_sky` ("sky"), `by_label`
+            ("label"), `by_column` ("column") or `by_stratum` ("stratified"), or the source lacks
+            what it goes by.
     """
     if section is None:
         return {"train": source}
-    how = validate.choice(section.get("name", ""), ("id", "sky", "label"), "data.split.name")
+    how = validate.choice(section.get("name", ""), tuple(_KINDS), "data.split.name")
     if how == "id":
         sides = call(by_id, section, path="data.split", ids=source.column("id"))
     elif how == "label":
         sides = call(by_label, section, path="data.split", source=source)
+    elif how in ("column", "stratified"):
+        validate.require(source, (section.get("column", ""),), f"the split '{how}'")
+        values = {"values": source.column(section["column"])}
+        if how == "stratified":
+            values["ids"] = source.column("id")
+        sides = call(_KINDS[how], section, path="data.split", **values)
     else:
         validate.require(source, ("ra", "dec"), "the sky split")
         place = {"ra": source.column("ra"), "dec": source.column("dec")}
         sides = call(by_sky, section, path="data.split", **place)
-    fractions = section["fractions"]
-    found = {n: Subset(source, np.flatnonzero(sides == n)) for n in NAMES if n in fractions}
-    empty = [n for n, s in found.items() if not len(s) and fractions[n] > 0]
+    asked = section.get("fractions", {})
+    found = {n: Subset(source, np.flatnonzero(sides == n)) for n in NAMES}
+    empty = [n for n, s in found.items() if not len(s) and asked.get(n, n == "train") > 0]
     if empty:
         raise UserError(f"the split leaves {empty[0]} empty: {len(source)} objects, or sky cells")
     return {n: s for n, s in found.items() if len(s)}
+
+
+_KINDS: dict[str, Callable] = {
+    "id": by_id,
+    "sky": by_sky,
+    "label": by_label,
+    "column": by_column,
+    "stratified": by_stratum,
+}
 
 
 def split_hash(sources: Mapping[str, Source]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from astrojax.errors import UserError
-from astrojax.evaluate import plots, quantities, resampling
+from astrojax.evaluate import calibration, plots, quantities, resampling
 from astrojax.evaluate.report import Figure, Section
 
 
@@ -63,7 +63,8 @@ def evaluate(
             "classifier and data with a 'label' column"
         )
     names = quantities.class_names(sources["test"].info, label)
-    predicted = np.asarray(test.predictions["class_probability"]).argmax(axis=1)[label >= 0]
+    probability = np.asarray(test.predictions["class_probability"], float)[label >= 0]
+    predicted, confidence = probability.argmax(axis=1), probability.max(axis=1)
     label = label[label >= 0]
     numbers = resampling.with_bootstrap_errors(
         metrics, predicted, label, seed=seed, n_bootstrap=n_bootstrap
@@ -79,4 +80,12 @@ def evaluate(
         ylabel="true class",
         xlabel="predicted class",
     )
-    return Section("classification", numbers, [Figure(path, "True against predicted classes.")])
+    right = predicted == label
+    numbers["calibration_error"] = calibration.expected_calibration_error(confidence, right)
+    diagram = calibration.reliability_figure({"": (confidence, right)}, out / "reliability.png")
+    caption = "Share of right classes against the probability of the predicted class."
+    return Section(
+        "classification",
+        numbers,
+        [Figure(path, "True against predicted classes."), Figure(diagram, caption)],
+    )

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data of a command: `--data` and `--set`, as a section that `astrojax.data` opens.
+"""The data that a model is applied to: `--data` and `--set`, opened and compared with its card.
 
-    --data cutouts/ --set bands=g,r,z --set unit=nanomaggies
-    --data "cutouts/{id}_{band}.fits" --set bands=g,r,z --set catalogue=cat.fits
-    --data stamps.h5 --set layout=nchw --set columns.redshift=zspec
-    --data hdf5 --set path=stamps.h5 ...        (any reader of `astrojax.data` by its name)
-
-The reader follows from what the path is (`kinds.py`). Labels are not needed. What the pixels are,
-`bands`, `unit`, `zero_point` and `pixel_scale`, is read from the files where they say it, and
-asked for where they do not.
+The section follows from the path as `astrojax.data.section` says; every object is kept, whatever
+its state, and labels are not needed.
 """
 
 import dataclasses
-import json
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,15 +15,15 @@ import numpy as np
 
 from astrojax.config import plain
 from astrojax.data import detect, validate
+from astrojax.data import section as section_of
 from astrojax.data.info import DataInfo
-from astrojax.data.open import open_sources
+from astrojax.data.open import hinted, open_sources
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.inference import flags
 from astrojax.inference.bundle import Model
 from astrojax.training import checkpoint
 
-_PIXELS = ("bands", "unit", "zero_point", "pixel_scale", "noise", "extinction")
 _SAMPLE = 64  # images compared with the statistics on the card
 
 
@@ -80,13 +72,13 @@ def open_data(
     Raises:
         UserError: No such data, something about them that is not said, or a key that is wrong.
     """
-    changes = dict(map(_setting, settings))
+    changes = section_of.parse(settings)
     if data is None:
         if workdir is None:
             raise UserError("say which images: --data FILE or FOLDER; a bundle has none of its own")
         section = own_section(workdir)
         for key, value in changes.items():
-            _put(section, key, value)
+            section_of.put(section, key, value)
         return reopen(section, split or "test", f"{split or 'test'} split of {workdir}")
     section = _section(data, changes, split, as_trained, model)
     split = None if section["name"] == "tfds" else split
@@ -107,10 +99,7 @@ def reopen(section: dict[str, Any], split: str | None, text: str) -> Opened:
     try:
         sources = open_sources(plain(section))
     except UserError as error:
-        hint = ""
-        if "data." in str(error):
-            hint = " (data.KEY and data.info.KEY are given as --set KEY=VALUE)"
-        raise UserError(f"{error}{hint}") from None
+        raise UserError(hinted(str(error))) from None
     if split is None and len(sources) > 1:
         raise UserError(f"{text} has the splits {', '.join(sources)}: choose one with --split")
     split = split or next(iter(sources))
@@ -168,32 +157,28 @@ def _section(
     data: str, changes: dict[str, Any], split: str | None, as_trained: bool, model: Model
 ) -> dict[str, Any]:
     """Returns the data section of files that have none yet."""
-    pixels = {name: changes.pop(name) for name in _PIXELS if name in changes}
-    if "bands" in pixels:
-        bands = pixels["bands"]
-        pixels["bands"] = tuple(map(str, bands if isinstance(bands, tuple) else (bands,)))
     deredden = changes.pop("deredden", model.card["dereddened"])
-    catalogue = changes.pop("catalogue", changes.pop("table", None))
-    name, path = detect.recognise(data, changes)
-    section: dict[str, Any] = {"name": name}
-    if "info" in detect.parameters(name):
-        said = detect.stated(path) if name == "hdf5" and path else {}
-        section["info"] = _describe(said | pixels, name, as_trained, model.info)
-    section |= detect.look(name, path, section.get("info", {}).get("bands", ()), changes)
-    if name == "tfds":
-        section["splits"] = {"test": _tfds_split(section, split)}
-    keys = dict(changes)
-    if catalogue is not None:
-        outer = [k for k in keys if detect.belongs_to_catalogue(k)]
-        joined = detect.catalogue(str(catalogue), section, model.method.inputs)
-        for key in outer:
-            _put(joined, key, keys.pop(key))
-        section = joined
-    for key, value in keys.items():
-        _put(section["cutouts"] if catalogue is not None else section, key, value)
+
+    def describe(said: dict[str, Any], reader: str) -> dict[str, Any]:
+        return _describe(said, reader, as_trained, model.info)
+
+    def test(found: dict[str, Any]) -> dict[str, Any]:
+        return {"test": _tfds_split(found, split)}
+
+    section = section_of.build(
+        data,
+        changes,
+        describe=describe,
+        inputs=model.method.inputs,
+        every_column=False,
+        splits=test,
+    )
+    for part in (section, section.get("cutouts", {})):
+        if "bad_pixels" in detect.parameters(part.get("name", "catalogue")):
+            part.setdefault("bad_pixels", "keep")
     if deredden:
         section["deredden"] = True
-        if name != "tfds":  # which was converted with its columns and its extinction
+        if section["name"] != "tfds":  # which was converted with its columns and its extinction
             _check_ebv(section)
             section.get("cutouts", section)["info"]["extinction"] = model.info.extinction
     return section
@@ -254,33 +239,3 @@ def _tfds_split(section: Mapping[str, Any], split: str | None) -> str:
             f"{section['dataset']} has the splits {', '.join(there)}: choose one with --split"
         )
     return there[0]
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """("a.b", value) of "a.b=value"; values are JSON, text, or several of them with commas."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UserError(f"--set {text} is not key=value")
-    return key.strip(), _value(value.strip())
-
-
-def _value(text: str) -> Any:
-    try:
-        return plain(json.loads(text))
-    except ValueError:
-        pass
-    if "," in text and not text.startswith(("{", "[")):
-        return tuple(_value(part.strip()) for part in text.split(",") if part.strip())
-    return {"none": None, "true": True, "false": False}.get(text.lower(), text)
-
-
-def _put(section: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a key, `a.b` in a nested section; paths become absolute, so that they stay true."""
-    *outer, last = key.split(".")
-    for name in outer:
-        section = section.setdefault(name, {})
-        if not isinstance(section, dict):
-            raise UserError(f"--set {key}: {name!r} is no section")
-    if key in ("path", "table", "directory") and isinstance(value, str):
-        value = os.path.abspath(os.path.expanduser(value))
-    section[last] = value

@@ -28,6 +28,9 @@ class Method(nnx.Module):
     columns: tuple[str, ...] = ("image",)
     """Entries that a batch must have; some methods need others with other keys."""
 
+    encoder_part: ClassVar[str] = "backbone"
+    """Path of the backbone that is worth fine-tuning, as `init.parts` names it."""
+
     inputs: ClassVar[tuple[str, ...]] = ("image",)
     """Entries that `embed` and `predict` take, in this order."""
 

@@ -203,6 +203,8 @@ class IJEPA(Method):
         UserError: Parts do not fit together.
     """
 
+    encoder_part = "encoder"
+
     def __init__(
         self,
         *,

@@ -39,6 +39,8 @@ class MoCo(Method):
         rngs: Keys for the initial weights.
     """
 
+    encoder_part = "encoder/backbone"
+
     def __init__(
         self,
         *,

@@ -75,6 +75,8 @@ class PITA(Method):
         rngs: Keys for the initial weights.
     """
 
+    encoder_part = "encoder/backbone"
+
     def __init__(
         self,
         *,

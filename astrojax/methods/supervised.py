@@ -3,12 +3,14 @@
 
     f = neck(backbone(view(x))),  y = head(dropout(f)),  L = mean over labelled of l(y, target)
 
-l is cross-entropy for classes; Huber, squared or absolute error for numbers; or the negative
-log-likelihood of a number under a mixture of Gaussians, for predictions with an error. The
-schemes of transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init` says
-where the weights come from, `optim.frozen` what is not trained, and `train_backbone=False` keeps
-frozen batch norms on their running statistics. It is also PITA's fully supervised baseline (Huber
-on redshift) and the regression of lens parameters.
+l is cross-entropy for classes, and for several yes-or-no labels one of them each; Huber, squared
+or absolute error for numbers; the negative log-likelihood of numbers under a Gaussian each, or of
+one number under a mixture of Gaussians, for predictions with an error; or that of volunteers'
+votes under a Dirichlet-multinomial distribution (Walmsley et al. 2022), one for each question.
+The schemes of transfer learning (Martinazzo et al. 2020) differ in the experiment alone: `init`
+says where the weights come from, `optim.frozen` what is not trained, and `train_backbone=False`
+keeps frozen batch norms on their running statistics. It is also PITA's fully supervised baseline
+(Huber on redshift) and the regression of lens parameters.
 """
 
 from typing import Literal
@@ -28,6 +30,9 @@ from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
 from astrojax.nn import backbones, layers, mixture
 
+_NUMBERS = ("huber", "squared", "absolute", "gaussian", "mixture")
+_SUFFIXES = {"binary": "_probability", "votes": "_fraction"}
+
 
 class Supervised(Method):
     """A backbone, an optional MLP neck and a linear or MLP head on one column of the data.
@@ -38,9 +43,13 @@ class Supervised(Method):
         neck: Widths of an MLP between backbone and head; () for none. Its output is the embedding.
         head: Hidden widths of the head; () for a linear one.
         mlp_init: First weights of neck and head: "lecun_normal", or "torch_uniform" as in PyTorch.
-        target: Column to predict: integer classes, or one or several numbers.
+        target: Column to predict: integer classes, or one or several numbers; or several columns
+            of one number each.
         outputs: Number of classes, of numbers, or of Gaussians in the mixture of one number.
-        error: "cross_entropy", "huber", "squared", "absolute" or "mixture".
+        error: "cross_entropy", "binary" (columns of 0 and 1), "huber", "squared", "absolute",
+            "gaussian", "mixture" or "votes" (columns of counts).
+        questions: Numbers of answers of each question, which follow one another in `target`; for
+            "votes" alone.
         huber_delta: Where the Huber error turns linear, in units of the scaled target.
         target_offset: Subtracted from the target before training, added to predictions; one for
             all outputs or one each. Ignored for classes.
@@ -65,9 +74,18 @@ class Supervised(Method):
         neck: tuple[int, ...],
         head: tuple[int, ...],
         mlp_init: layers.Init,
-        target: str,
+        target: str | tuple[str, ...],
         outputs: int,
-        error: Literal["cross_entropy", "huber", "squared", "absolute", "mixture"],
+        error: Literal[
+            "cross_entropy",
+            "binary",
+            "huber",
+            "squared",
+            "absolute",
+            "gaussian",
+            "mixture",
+            "votes",
+        ],
         huber_delta: float,
         target_offset: tuple[float, ...],
         target_scale: tuple[float, ...],
@@ -78,20 +96,27 @@ class Supervised(Method):
         test_time_augmentation: Literal[1, 2, 3, 4],
         view: dict,
         stretch: dict,
+        questions: tuple[int, ...] = (),
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
+        if (error == "votes") != bool(questions) or sum(questions) not in (0, outputs):
+            raise UserError(
+                f"config key 'method.questions' is {questions!r}: with method.error='votes' the "
+                f"answers of all questions add up to method.outputs, {outputs}; it is () otherwise"
+            )
         if isinstance(class_weights, tuple) and len(class_weights) != outputs:
             raise UserError(
                 f"config key 'method.class_weights' has {len(class_weights)} values for "
                 f"{outputs} classes"
             )
         for name, values in (("target_offset", target_offset), ("target_scale", target_scale)):
-            if error != "cross_entropy" and len(values) not in (1, outputs):
+            if error in _NUMBERS and len(values) not in (1, outputs):
                 raise UserError(
                     f"config key 'method.{name}' has {len(values)} values for {outputs} outputs"
                 )
-        self.columns = ("image", target)
+        self.names = (target,) if isinstance(target, str) else target
+        self.columns = ("image", *self.names)
         self.view = views.make(view, info=info, path="method.view")
         self.crop = view["crop"]
         self.stretch = layers.make_stretch(stretch, bands=len(info.bands))
@@ -104,48 +129,65 @@ class Supervised(Method):
         )
         width = self.backbone.width if backbone_outputs is None else backbone_outputs
         self.neck = layers.MLP((width, *neck), init=mlp_init, rngs=rngs)
-        units = mixture.width(outputs) if error == "mixture" else outputs
+        units = {"mixture": mixture.width(outputs), "gaussian": 2 * outputs}.get(error, outputs)
         widths = ((width, *neck)[-1], *head, units)
         self.head = layers.MLP(widths, dropout=dropout, init=mlp_init, rngs=rngs)
         self.target, self.outputs, self.error, self.delta = target, outputs, error, huber_delta
+        self.questions = questions
         self.offset, self.spread = target_offset, target_scale
         self.class_weights, self.max_norm = class_weights, max_norm
         self.train_backbone, self.test_time_augmentation = train_backbone, test_time_augmentation
 
     def check(self, source: Source) -> None:
         """Raises `UserError` if the training data have no usable label; counts the classes."""
-        values = source.column(self.target)
-        if values.dtype.kind not in "iufb":
-            raise UserError(f"column {self.target!r} is of text; name it as data.columns.label")
-        if np.ma.isMaskedArray(values) and self.error != "cross_entropy":
-            raise UserError(
-                f"column {self.target!r} is of integers of which some are missing: store it as "
-                "floats, with NaN for what is missing"
-            )
-        values = np.ma.filled(
-            values.astype(np.int64) if np.ma.isMaskedArray(values) else values, -1
-        )
+        values = [self._labels(source, name) for name in self.names]
+        target = values[0] if isinstance(self.target, str) else np.stack(values, -1)
         if self.error == "cross_entropy":
-            if not np.issubdtype(values.dtype, np.integer):
-                raise UserError(f"column {self.target!r} is not of integers, so it has no classes")
-            if values.max() >= self.outputs:
-                raise UserError(
-                    f"column {self.target!r} has label {values.max()}, and config key "
-                    f"'method.outputs' allows 0 to {self.outputs - 1}"
-                )
-            known = values >= 0
-            self._count(values[known], source.info.classes)
+            known = self._check_classes(target, source.info.classes)
         else:
-            width = 1 if values.ndim == 1 else values.shape[1]
-            allowed = 1 if self.error == "mixture" else self.outputs
-            if width != allowed:
-                raise UserError(
-                    f"column {self.target!r} has {width} numbers per object, and config keys "
-                    f"'method.error' and 'method.outputs' are for {allowed}"
-                )
-            known = np.isfinite(values)
+            known = self._check_numbers(target)
         if not known.any():
-            raise UserError(f"no training example has a label in column {self.target!r}")
+            raise UserError(f"no training example has a label in column {', '.join(self.names)}")
+
+    def _labels(self, source: Source, name: str) -> np.ndarray:
+        """Returns a column of the target; missing integers are -1, or NaN among numbers."""
+        values = source.column(name)
+        if values.dtype.kind not in "iufb":
+            raise UserError(f"column {name!r} is of text; name it as data.columns.label")
+        if not np.ma.isMaskedArray(values):
+            return values
+        if self.error == "cross_entropy":
+            return np.ma.filled(values.astype(np.int64), -1)
+        raise UserError(
+            f"column {name!r} is of integers of which some are missing: store it as floats, with "
+            "NaN for what is missing"
+        )
+
+    def _check_classes(self, target: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
+        if not np.issubdtype(target.dtype, np.integer):
+            raise UserError(f"column {self.target!r} is not of integers, so it has no classes")
+        if target.max() >= self.outputs:
+            raise UserError(
+                f"column {self.target!r} has label {target.max()}, and config key "
+                f"'method.outputs' allows 0 to {self.outputs - 1}"
+            )
+        self._count(target[target >= 0], names)
+        return target >= 0
+
+    def _check_numbers(self, target: np.ndarray) -> np.ndarray:
+        width = 1 if target.ndim == 1 else target.shape[1]
+        allowed = 1 if self.error == "mixture" else self.outputs
+        if width != allowed:
+            raise UserError(
+                f"column {', '.join(self.names)} has {width} numbers per object, and config keys "
+                f"'method.error' and 'method.outputs' are for {allowed}"
+            )
+        known = np.isfinite(target.astype(float))
+        low, high = {"binary": (0, 1), "votes": (0, np.inf)}.get(self.error, (-np.inf, np.inf))
+        if ((target < low) | (target > high))[known].any():
+            kind = "0 and 1" if self.error == "binary" else "counts"
+            raise UserError(f"column {', '.join(self.names)} holds other values than {kind}")
+        return known
 
     def _count(self, label: np.ndarray, names: tuple[str, ...] | None) -> None:
         """Sets balanced class weights, and stops where a class has no example to learn from."""
@@ -168,7 +210,7 @@ class Supervised(Method):
         view_key, drop_key, head_key = random.split(key, 3)
         image = self.stretch(self.view(view_key, batch["image"]))
         features = self._features(image, drop_key if self.train_backbone else None)
-        error, weight = self._errors(self.head(features, key=head_key), batch[self.target])
+        error, weight = self._errors(self.head(features, key=head_key), self._target(batch))
         return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1e-12), {}
 
     def after_update(self, progress: Float[Array, ""]) -> None:
@@ -180,7 +222,7 @@ class Supervised(Method):
     def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
         """The unweighted error of each example on its central crop; 0 without a label."""
         image = self.stretch(layers.centre_crop(batch["image"], self.crop))
-        error, weight = self._errors(self.head(self._features(image, None)), batch[self.target])
+        error, weight = self._errors(self.head(self._features(image, None)), self._target(batch))
         return jnp.where(weight > 0, error, 0)
 
     def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
@@ -190,23 +232,55 @@ class Supervised(Method):
     def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Shaped[Array, "b ..."]]:
         """`<target>`, in the target's units; for classes also `class_probability` [b k].
 
-        A mixture has its width and its parameters beside it: see `mixture.predictions`.
+        Yes-or-no labels have `<name>_probability`, votes `<name>_fraction`, a Gaussian
+        `<name>_sigma` beside `<name>`. A mixture has its width and its parameters beside it: see
+        `mixture.predictions`.
         """
-        classes = self.error == "cross_entropy"
 
         def heads(turned: Shaped[Array, "b h w c"]) -> Float[Array, "b k"]:
-            output = self.head(self.embed(turned))
-            return nnx.softmax(output) if classes else output
+            return self._scale(self.head(self.embed(turned)).astype(jnp.float32))
 
         mean = layers.test_time_augmentation(heads, image, self.test_time_augmentation)
-        if classes:
-            return {self.target: jnp.argmax(mean, -1), "class_probability": mean}
+        if self.error == "cross_entropy":
+            return {self.names[0]: jnp.argmax(mean, -1), "class_probability": mean}
         if self.error == "mixture":
-            return mixture.predictions(
-                mean, self.target, offset=self.offset[0], scale=self.spread[0]
-            )
-        value = mean * jnp.asarray(self.spread) + jnp.asarray(self.offset)
-        return {self.target: value[:, 0] if self.outputs == 1 else value}
+            offset, scale = self.offset[0], self.spread[0]
+            return mixture.predictions(mean, self.names[0], offset=offset, scale=scale)
+        if self.error in _SUFFIXES:
+            return self._named(mean, _SUFFIXES[self.error])
+        start, width = jnp.asarray(self.offset), jnp.asarray(self.spread)
+        found = self._named(mean[:, : self.outputs] * width + start)
+        if self.error == "gaussian":
+            found |= self._named(mean[:, self.outputs :] * width, "_sigma")
+        return found
+
+    def _scale(self, output: Float[Array, "b k"]) -> Float[Array, "b k"]:
+        """What may be averaged over turns: probabilities, fractions, widths, or numbers."""
+        if self.error == "cross_entropy":
+            return nnx.softmax(output)
+        if self.error == "binary":
+            return nnx.sigmoid(output)
+        if self.error == "votes":
+            parts = self._by_question(_concentration(output))
+            return jnp.concatenate([a / a.sum(-1, keepdims=True) for a in parts], -1)
+        if self.error == "gaussian":
+            mean, width = jnp.split(output, 2, axis=-1)
+            return jnp.concatenate([mean, _width(width)], -1)
+        return output
+
+    def _named(self, values: Float[Array, "b k"], suffix: str = "") -> dict[str, Array]:
+        """Returns one entry for each column of the target."""
+        if isinstance(self.target, str):
+            return {self.target + suffix: values[:, 0] if self.outputs == 1 else values}
+        return {name + suffix: values[:, i] for i, name in enumerate(self.names)}
+
+    def _by_question(self, values: Float[Array, "b k"]) -> list[Array]:
+        return jnp.split(values, np.cumsum(self.questions)[:-1].tolist(), axis=-1)
+
+    def _target(self, batch: Batch) -> Array:
+        if isinstance(self.target, str):
+            return batch[self.target]
+        return jnp.stack([batch[name].astype(jnp.float32) for name in self.names], -1)
 
     def _features(
         self, image: Float[Array, "b h w c"], key: PRNGKeyArray | None
@@ -223,16 +297,41 @@ class Supervised(Method):
             weights = jnp.ones(self.outputs) if self.class_weights is None else self.class_weights
             error = optax.softmax_cross_entropy_with_integer_labels(output, label)
             return error, jnp.where(target >= 0, jnp.asarray(weights)[label], 0.0)
-        target = target.reshape(len(target), -1)
-        known = jnp.isfinite(target).all(-1)
+        target = target.reshape(len(target), -1).astype(jnp.float32)
+        known = jnp.isfinite(target)
+        if self.error == "binary":
+            label = jnp.where(known, target, 0)
+            error = jnp.where(known, optax.sigmoid_binary_cross_entropy(output, label), 0)
+            return error.sum(-1) / jnp.maximum(known.sum(-1), 1), known.any(-1).astype(jnp.float32)
+        if self.error == "votes":
+            counts = self._by_question(jnp.where(known, target, 0))
+            asked = self._by_question(_concentration(output))
+            pairs = zip(asked, counts, strict=True)
+            error = jnp.stack([losses.dirichlet_multinomial_nll(a, n) for a, n in pairs], -1)
+            return error.mean(-1), known.any(-1).astype(jnp.float32)
+        known = known.all(-1)
         wanted = (target - jnp.asarray(self.offset)) / jnp.asarray(self.spread)
+        wanted = jnp.where(known[:, None], wanted, 0)
         if self.error == "mixture":
-            wanted = jnp.where(known, wanted[:, 0], 0)
-            error = losses.mixture_nll(*mixture.parameters(output), wanted)
+            error = losses.mixture_nll(*mixture.parameters(output), wanted[:, 0])
             return error, known.astype(jnp.float32)
+        if self.error == "gaussian":
+            mean, width = jnp.split(output, 2, axis=-1)
+            error = losses.gaussian_nll(mean, _width(width), wanted)
+            return error.mean(-1), known.astype(jnp.float32)
         residual = jnp.where(known[:, None], output - wanted, 0)
         if self.error == "huber":
             error = optax.huber_loss(residual, delta=self.delta)
         else:
             error = residual**2 if self.error == "squared" else jnp.abs(residual)
         return error.mean(-1), known.astype(jnp.float32)
+
+
+def _concentration(output: Float[Array, "b k"]) -> Float[Array, "b k"]:
+    """From 1 to 101, as Zoobot's: no answer is ruled out, none is certain."""
+    return 1 + 100 * nnx.sigmoid(output)
+
+
+def _width(output: Float[Array, "b k"]) -> Float[Array, "b k"]:
+    """A standard deviation, in units of the scaled target; never 0."""
+    return nnx.softplus(output) + 1e-3

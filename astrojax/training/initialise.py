@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Initial weights from another run, or from PyTorch."""
+"""Initial weights from another run, from a model bundle, or from PyTorch."""
 
+import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
+from astrojax import files
 from astrojax.config import Bound, bind
 from astrojax.errors import UserError
 from astrojax.nn.layers import NonTrainable
@@ -18,15 +21,15 @@ def bind_section(section: dict | None) -> Bound | None:
     """Returns what the config section `init` describes, to be called with `method`.
 
     Args:
-        section: `name` is "run" (keys of `from_run`) or "torch" (keys of `from_torch`); None
-            keeps the random weights.
+        section: `name` is "run" (keys of `from_run`), "bundle" (keys of `from_bundle`) or "torch"
+            (keys of `from_torch`); None keeps the random weights.
 
     Raises:
         UserError: Another name, or a key that does not fit.
     """
     if section is None:
         return None
-    kinds: dict[str, Callable] = {"run": from_run, "torch": from_torch}
+    kinds: dict[str, Callable] = {"run": from_run, "bundle": from_bundle, "torch": from_torch}
     name = section.get("name")
     if name not in kinds:
         raise UserError(f"config key 'init.name' is {name!r}; choose from {', '.join(kinds)}")
@@ -62,6 +65,52 @@ def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None)
         if stem is not None:
             values = {k: _with_bands(values[k], v.shape) for k, v in _variables(module).items()}
         _assign(module, values, there, workdir)
+
+
+def from_bundle(*, method: nnx.Module, path: str, parts: dict, bands: tuple[str, ...]) -> None:
+    """Replaces parts of a method by parts of a model bundle; bands are matched by their names.
+
+    The first layer takes the weights of a band from the band of the same name, whatever its place;
+    a band that the bundle lacks gets the mean over those it has.
+
+    Args:
+        method: The method to change.
+        path: Folder of the bundle.
+        parts: {part here: part there}, as paths of attributes.
+        bands: Bands of the images here.
+
+    Raises:
+        UserError: There is no such bundle or part, or a shape differs; the message names it.
+    """
+    from astrojax.interop import torch
+
+    folder = Path(path)
+    card = files.read_json(folder / "card.json")
+    trained = tuple(card["data"]["bands"])
+    saved = torch.read(folder / "model.safetensors")
+    for here, there in parts.items():
+        values = {}
+        for inner in _variables(_part(method, here, "init.parts")):
+            name = "/".join(map(str, (there, *inner)))
+            if name not in saved:
+                raise UserError(f"the bundle {path} has no '{name}' for {here!r} to start from")
+            values[inner] = _by_name(inner, saved[name], trained, bands)
+        _assign(_part(method, here, "init.parts"), values, there, path)
+
+
+def _by_name(
+    path: tuple, kernel: np.ndarray, trained: tuple[str, ...], bands: tuple[str, ...]
+) -> np.ndarray:
+    """Returns the kernel [h w c d] of a first layer for other bands; anything else unchanged."""
+    first = str(path[0]) in ("stem", "patch") and kernel.ndim == 4
+    if not first or kernel.shape[2] != len(trained) or trained == bands:
+        return kernel
+    new = [b for b in bands if b not in trained]
+    if new:
+        logging.info("the first layer begins with the mean over bands for %s", ", ".join(new))
+    mean = kernel.mean(2)
+    parts = [kernel[:, :, trained.index(b)] if b in trained else mean for b in bands]
+    return np.stack(parts, 2) * (len(trained) / len(bands))
 
 
 def from_torch(*, method: nnx.Module, path: str, arch: str, part: str, stem: str | None) -> None:

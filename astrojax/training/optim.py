@@ -10,6 +10,7 @@ import optax
 
 from astrojax.config import Bound, bind
 from astrojax.errors import UserError
+from astrojax.training import layerwise
 
 
 def constant(*, epoch: float, total: int, peak_value: float) -> optax.Schedule:
@@ -147,6 +148,8 @@ def build(
     clip_norm: float | None,
     accumulate: int,
     skip_nonfinite: int,
+    layer_decay: dict[str, float] | None = None,
+    thaw_epochs: dict[str, float] | None = None,
     params: Any,
     steps_per_epoch: float,
     total_steps: int,
@@ -166,6 +169,10 @@ def build(
             take every batch as it comes.
         skip_nonfinite: How many updates in a row with a NaN or Inf gradient are skipped (and
             counted) before one is let through, which stops the run; 0 skips none.
+        layer_decay: {part: factor}: the rate of each layer of a backbone is the factor times that
+            of the layer above it, so that what is near the pixels moves least; None for one rate.
+        thaw_epochs: {part: epochs}: parts that stay as they are at first, and are trained after
+            so many epochs (gradual fine-tuning).
         params: The parameters, for their paths and shapes.
         steps_per_epoch: Steps in an epoch.
         total_steps: Steps in the run.
@@ -192,6 +199,7 @@ def build(
             "frozen": optax.set_to_zero(),
         }
         tx = optax.partition(kinds, _labels(params, fixed_lr, frozen))
+    tx = layerwise.scaled(tx, params, layer_decay or {}, thaw_epochs or {}, epoch)
     if clip_norm is not None:
         tx = optax.chain(optax.clip_by_global_norm(clip_norm), tx)
     if skip_nonfinite:
@@ -230,21 +238,11 @@ def _bind_named(
 
 def _labels(params: Any, fixed_lr: tuple[str, ...], frozen: tuple[str, ...]) -> Any:
     """Returns a tree like `params` that says how each parameter is trained."""
-    parts = {str(_key(path[0])) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
     for key, names in (("fixed_lr", fixed_lr), ("frozen", frozen)):
-        for name in names:
-            if name not in parts:
-                raise UserError(
-                    f"config key 'optim.{key}' names {name!r}; the method has: "
-                    f"{', '.join(sorted(parts))}"
-                )
+        layerwise.check_parts(f"optim.{key}", names, params)
 
     def label(path: Any, _: Any) -> str:
-        part = str(_key(path[0]))
+        part = layerwise.names(path)[0]
         return "frozen" if part in frozen else "constant" if part in fixed_lr else "scheduled"
 
     return jax.tree_util.tree_map_with_path(label, params)
-
-
-def _key(entry: Any) -> Any:
-    return getattr(entry, "key", getattr(entry, "name", None))

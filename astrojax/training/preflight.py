@@ -147,6 +147,17 @@ def step(job: Run) -> dict[str, str]:
     }
 
 
+def seconds_per_step(job: Run) -> float:
+    """Returns the time of a training step, or of reading its batch where that takes longer."""
+    batches, held = job.batches(0), [job.initial_state()]
+
+    def once() -> None:
+        held[0], logs = job.step(held[0], next(batches))
+        jax.block_until_ready(logs)
+
+    return _median(once)
+
+
 def predicted_bytes(compiled: Any) -> int:
     """Bytes that a compiled step needs on each device: state, batch, results, intermediates."""
     plan = compiled.memory_analysis()

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from shared import networks
+from astrojax.training.recipes import parts
 from shared.data import info, split, survey
 
 BANDS = ("u", "F378", "F395", "F410", "F430", "g", "F515", "r", "F660", "i", "F861", "z")
@@ -54,23 +54,23 @@ def spectroscopic(**changed: Any) -> dict[str, Any]:
 
 def slim() -> dict[str, Any]:
     """Returns a slim VGG, for a laptop."""
-    return networks.vgg(depths=(1, 1, 2, 2), widths=(16, 32, 64, 128))
+    return parts.vgg(depths=(1, 1, 2, 2), widths=(16, 32, 64, 128))
 
 
 def vgg16() -> dict[str, Any]:
     """Returns the paper's VGG16, for an accelerator."""
     widths = (64, 128, 256, 512, 512)
-    return networks.vgg(depths=(2, 2, 3, 3, 3), widths=widths, batch_norm=False)
+    return parts.vgg(depths=(2, 2, 3, 3, 3), widths=widths, batch_norm=False)
 
 
 def tiny() -> dict[str, Any]:
     """Returns a VGG for seconds."""
-    return networks.vgg(depths=(1, 1, 1), widths=(8, 16, 16), batch_norm=False)
+    return parts.vgg(depths=(1, 1, 1), widths=(8, 16, 16), batch_norm=False)
 
 
 def resnet(stem: str) -> dict[str, Any]:
     """Returns a residual network: stem `cifar` at full resolution, `imagenet` for 2 cores."""
-    return networks.resnet(depths=(1, 1, 1, 1), stem=stem)
+    return parts.resnet(depths=(1, 1, 1, 1), stem=stem)
 
 
 def smoke(config: ConfigDict) -> None:

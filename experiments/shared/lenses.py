@@ -5,21 +5,21 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from shared import networks, run, tasks, views
+from astrojax.training.recipes import parts
 
 PARAMETERS = ("theta_E", "e1", "e2", "center_x", "center_y", "gamma", "gamma1", "gamma2")
 
 
 def base(*, view: dict[str, Any] | None) -> ConfigDict:
     """Returns the whole config: the paper's lenses on 44 x 44 pixels, a small ResNet."""
-    config = run.start(epochs=30.0, batch_size=128, checkpoint_every=200)
-    config.monitor = run.monitor(every_epochs=5.0, examples=500, collapse="stop")
+    config = parts.start(epochs=30.0, batch_size=128, checkpoint_every=200)
+    config.monitor = parts.monitor(every_epochs=5.0, examples=500, collapse="stop")
     simulator = lenses(stamp=44, pixel_scale=0.125, psf_size=11, psf_fwhm=(0.15, 0.2))
     sizes = {"count": 6500, "validation": 500, "test": 1000, "seed": 0}
     config.data = {"name": "lens", **sizes, **simulator}
     config.method = {
         "name": "simsiam",
-        "backbone": networks.resnet(depths=(1, 1, 1)),
+        "backbone": parts.resnet(depths=(1, 1, 1)),
         "projector": (256, 256, 256),
         "predictor": 64,
         "heads": "lensiam",
@@ -28,15 +28,15 @@ def base(*, view: dict[str, Any] | None) -> ConfigDict:
         "resize": None,
         "offset": (0.0,),
         # Without it faint arcs vanish beside the lens galaxy.
-        "stretch": views.asinh(0.02),
+        "stretch": parts.asinh_stretch(0.02),
     }
-    schedule = run.cosine(peak_value=0.05, warmup_epochs=1.0, end_value=0.0)
+    schedule = parts.cosine(peak_value=0.05, warmup_epochs=1.0, end_value=0.0)
     changed = {"decay_bias_and_norm": True, "fixed_lr": ("predictor",), "clip_norm": None}
-    config.optim = run.optim(run.sgd(weight_decay=5e-4), schedule, **changed)
-    penalties = (1e-5, *tasks.PENALTIES)
+    config.optim = parts.optim(parts.sgd(weight_decay=5e-4), schedule, **changed)
+    penalties = (1e-5, *parts.PENALTIES)
     config.evaluate = {
-        "linear_probe": tasks.linear_probe(targets=PARAMETERS, penalties=penalties),
-        "projection": tasks.projection("auto", columns_shown=PARAMETERS),
+        "linear_probe": parts.linear_probe(targets=PARAMETERS, penalties=penalties),
+        "projection": parts.projection("auto", columns_shown=PARAMETERS),
     }
     return config
 
@@ -116,7 +116,7 @@ def paper(config: ConfigDict) -> None:
     own.update({"projector": (2048, 2048, 2048), "predictor": 512, "resize": 224})
     # The authors' ImageNet mean and deviation, averaged over colors.
     own.offset = (0.449,)
-    own.stretch = views.linear(0.226)
+    own.stretch = parts.linear_stretch(0.226)
     config.optim.schedule.update({"peak_value": 0.03 * 400 / 256, "warmup_epochs": 10.0})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from shared import tasks
+from astrojax.training.recipes import parts
 from shared.data import npz, split, survey
 
 # Views are mirrored, which turns one kind of spiral into the other.
@@ -49,10 +49,10 @@ def evaluate() -> dict[str, Any]:
     """Returns the scores: labels from few examples, neighbours, what is strange, and a plane."""
     strange = {"k": 10, "anomalous": ("merger", "artefact"), "n_bootstrap": 200, "seed": 0}
     return {
-        "linear_probe": tasks.linear_probe(fractions=(0.01, 0.1), repeats=5),
-        "knn": tasks.knn(),
+        "linear_probe": parts.linear_probe(fractions=(0.01, 0.1), repeats=5),
+        "knn": parts.knn(),
         "anomaly": strange,
-        "projection": tasks.projection("pca"),
+        "projection": parts.projection("pca"),
     }
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from shared import networks, run, tasks, views
+from astrojax.training.recipes import parts
 from shared.data import info, survey
 
 # Of a run that sees nothing but the galaxies with a redshift.
 LABELLED = {"column": "redshift", "count": None, "drop_unlabelled": True, "seed": 0}
-STRETCH = views.asinh(0.001, 0.001, 0.003, 0.003)
+STRETCH = parts.asinh_stretch(0.001, 0.001, 0.003, 0.003)
 MAD = 0.6745  # of a Gaussian of sigma 1
 
 
@@ -26,18 +26,18 @@ def data(**more: Any) -> dict[str, Any]:
 
 def backbone() -> dict[str, Any]:
     """Returns a small ConvNeXt, for 32 x 32 pixels."""
-    return networks.convnext(depths=(2, 2, 2), widths=(24, 48, 96))
+    return parts.convnext(depths=(2, 2, 2), widths=(24, 48, 96))
 
 
 def view() -> dict[str, Any]:
     """Returns turns, mirrors, shifts and a little noise."""
-    return views.galaxy(32, shift=2.0, noise=1.0)
+    return parts.galaxy_view(32, shift=2.0, noise=1.0)
 
 
 def optim(*, warmup_epochs: float, peak_value: float = 1e-3) -> dict[str, Any]:
     """Returns AdamW with a cosine."""
-    schedule = run.cosine(peak_value=peak_value, warmup_epochs=warmup_epochs)
-    return run.optim(run.adamw(weight_decay=1e-4), schedule)
+    schedule = parts.cosine(peak_value=peak_value, warmup_epochs=warmup_epochs)
+    return parts.optim(parts.adamw(weight_decay=1e-4), schedule)
 
 
 def evaluate(*names: str) -> dict[str, Any]:
@@ -53,15 +53,15 @@ def evaluate(*names: str) -> dict[str, Any]:
         },
         "uncertainty": {"levels": (0.68, 0.95), "n_bootstrap": 200, "seed": 0},
         "template_fit": {"survey": "candels", "n_bootstrap": 200, "seed": 0},
-        "projection": tasks.projection("tsne", columns_shown=shown),
-        "explorer": tasks.explorer(),
+        "projection": parts.projection("tsne", columns_shown=shown),
+        "explorer": parts.explorer(),
     }
     return {name: known[name] for name in names}
 
 
 def supervised() -> ConfigDict:
     """Returns the whole config of the Huber loss on redshift, and on nothing else."""
-    config = run.start(epochs=208.0, batch_size=128)
+    config = parts.start(epochs=208.0, batch_size=128)
     config.data = data(labels=LABELLED)
     config.method = {
         "name": "supervised",
@@ -157,13 +157,13 @@ def paper(config: ConfigDict) -> None:
     own.update({"backbone_outputs": 1000, "mlp_init": "torch_uniform"})
     # They add noise of one MAD of each band, not of one sigma.
     own.view.update({"crop": 64, "shift": 4.0, "noise": MAD})
-    own.stretch = views.linear(1.0, 1.0, 1.0, 1.0)
+    own.stretch = parts.linear_stretch(1.0, 1.0, 1.0, 1.0)
 
 
 def adam(schedule: dict[str, Any]) -> dict[str, Any]:
     """Returns the authors' Adam: decay coupled to the gradient, of all parameters, no clipping."""
     changed = {"decay_bias_and_norm": True, "clip_norm": None}
-    return run.optim(run.adamw(weight_decay=1e-5, name="adam"), schedule, **changed)
+    return parts.optim(parts.adamw(weight_decay=1e-5, name="adam"), schedule, **changed)
 
 
 def annealing() -> dict[str, Any]:
@@ -189,7 +189,7 @@ def paper_labelled(config: ConfigDict) -> None:
     # 1,200 epochs there, of which the last 100 stay at the floor of the rate.
     config.update({"epochs": 1100.0, "batch_size": 512})
     config.data = candels(labels=LABELLED)
-    schedule = run.cosine(peak_value=5e-4, warmup_epochs=200.0, end_value=1e-6)
+    schedule = parts.cosine(peak_value=5e-4, warmup_epochs=200.0, end_value=1e-6)
     config.optim = adam(schedule)
     evaluate_paper(config)
 

@@ -95,7 +95,7 @@ class Block(nnx.Module):
         dtype, width = self.qkv.dtype, x.shape[-1]
         shape = (3, self.heads, width // self.heads)
         kernel = self.qkv.kernel[...].astype(dtype).reshape(width, *shape)
-        bias = self.qkv.bias[...].astype(dtype).reshape(shape)
+        bias = _bias(self.qkv).astype(dtype).reshape(shape)
         q, k, v = (
             jnp.einsum("bnd,dhe->bhne", x.astype(dtype), kernel[:, i]) + bias[i][:, None]
             for i in range(3)
@@ -109,7 +109,12 @@ class Block(nnx.Module):
     def _project(self, x: Float[Array, "b h n e"]) -> Float[Array, "b n d"]:
         kernel = self.projection.kernel[...].astype(x.dtype)
         kernel = kernel.reshape(x.shape[1], x.shape[3], -1)
-        return jnp.einsum("bhne,hed->bnd", x, kernel) + self.projection.bias[...].astype(x.dtype)
+        return jnp.einsum("bhne,hed->bnd", x, kernel) + _bias(self.projection).astype(x.dtype)
+
+
+def _bias(layer: nnx.Linear) -> Float[Array, " d"]:
+    assert layer.bias is not None
+    return layer.bias[...]
 
 
 class ViT(nnx.Module):

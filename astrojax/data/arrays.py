@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images in memory as a data set, and the copy of them that a run keeps."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrojax.data import images
+from astrojax.data import section as section_of
+from astrojax.data.classes import encode_labels
+from astrojax.data.columns import read, standardise
+from astrojax.data.keys import BadPixels
+from astrojax.data.native import to_native
+from astrojax.data.source import Source, WithColumns
+from astrojax.data.split import apply
+from astrojax.errors import UserError
+from astrojax.files import atomic_write
+
+WHERE = "the arrays"
+
+
+class MemoryImages:
+    """Stamps [n h w c] in memory."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.values[index]
+
+    def where(self, index: int) -> str:
+        """Returns what to call this stamp in a message."""
+        return f"image {index} of the array"
+
+
+def open_arrays(
+    stamps: Any,
+    *,
+    describe: Any,
+    catalogue: Any = None,
+    columns: Mapping[str, Any] | None = None,
+    split: Any = None,
+    crop: int | None = None,
+    resize: int | None = None,
+    bad_pixels: BadPixels = "error",
+    **pixels: Any,
+) -> dict[str, Source]:
+    """Returns sources of images in memory, one for each split.
+
+    Args:
+        stamps: Images [n h w c], or [n h w] of one band: NumPy, JAX or masked arrays, or lists.
+        describe: Makes the section `info` of what is said of the pixels.
+        catalogue: Columns that run parallel to the images: a pandas or astropy table, or a mapping.
+        columns: {standard name: column of the catalogue, or the values themselves}.
+        split: See `astrojax.data.section.divided`.
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample 8-bit images to, or None.
+        bad_pixels: "error" or "mask".
+        **pixels: `bands`, `unit`, `zero_point`, `pixel_scale`, `noise`, `extinction`.
+
+    Raises:
+        UserError: No images, columns of another length, or something that is not said.
+    """
+    unknown = set(pixels) - set(section_of.PIXELS)
+    if unknown:
+        raise UserError(f"open_data of arrays takes no {', '.join(sorted(unknown))}")
+    if "bands" in pixels:
+        bands = pixels["bands"]
+        pixels["bands"] = tuple(bands.split(",") if isinstance(bands, str) else map(str, bands))
+    values = _images(stamps)
+    table = _columns(catalogue)
+    renamed = {k: v for k, v in (columns or {}).items() if isinstance(v, str)}
+    given = {
+        k: to_native(v, k, WHERE) for k, v in (columns or {}).items() if not isinstance(v, str)
+    }
+    rest = {n: n for n in table if n not in renamed.values() and n not in renamed}
+    clean = standardise(
+        read(table.__getitem__, table, rest | renamed, where=WHERE) | given,
+        sentinels={},
+        where=WHERE,
+    )
+    names = None
+    if "label" in clean:
+        clean["label"], names, _ = encode_labels(
+            clean["label"], names=None, classes=None, others="error", where=WHERE
+        )
+    source = images.open_source(
+        MemoryImages(values),
+        clean,
+        info=describe(pixels, "arrays"),
+        where=WHERE,
+        classes=names,
+        crop=crop,
+        resize=resize,
+        bad_pixels=bad_pixels,
+    )
+    return apply(source, section_of.divided({"name": "arrays"}, split)["split"])
+
+
+def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[str, Source]:
+    """Returns sources whose column `standard` is `column`; of a `label` come classes."""
+    values = np.concatenate([np.asarray(source.column(column)) for source in sources.values()])
+    names = None
+    if standard == "label":
+        values, names, _ = encode_labels(
+            values, names=None, classes=None, others="error", where=WHERE
+        )
+    found: dict[str, Source] = {}
+    ends = np.cumsum([len(source) for source in sources.values()])
+    parts = np.split(values, ends[:-1])
+    for (split, source), part in zip(sources.items(), parts, strict=True):
+        found[split] = WithColumns(source, {standard: part})
+        if names is not None:
+            found[split].info = dataclasses.replace(source.info, classes=names)
+    return found
+
+
+def _images(stamps: Any) -> np.ndarray:
+    if isinstance(stamps, np.ma.MaskedArray):
+        stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
+    values = np.asarray(stamps)
+    if values.ndim == 3:
+        values = values[..., None]
+    if values.ndim != 4 or values.dtype.kind not in "uif":
+        raise UserError(
+            f"the images have shape {values.shape} and type {values.dtype}; they have to be "
+            "numbers [n, h, w, bands]"
+        )
+    return values
+
+
+def _columns(catalogue: Any) -> dict[str, np.ndarray]:
+    """Returns the columns of a pandas or astropy table, or of a mapping."""
+    if catalogue is None:
+        return {}
+    names = getattr(catalogue, "colnames", None)
+    if names is None:
+        names = list(catalogue.keys() if hasattr(catalogue, "keys") else catalogue.dtype.names)
+    return {str(name): to_native(catalogue[name], str(name), WHERE) for name in names}
+
+
+def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
+    """Writes arrays to `folder/arrays.h5`, and returns the section `data` that opens them.
+
+    Args:
+        sources: The splits of `open_arrays`, or any others.
+        folder: Where the file goes.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written to.
+    """
+    import h5py
+
+    info = next(iter(sources.values())).info
+    path = folder / "arrays.h5"
+    first = next(iter(sources.values()))
+    example = first[0]
+    names = [n for n in example if n != "image"]
+    size = sum(map(len, sources.values()))
+    image = np.asarray(example["image"])
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["bands"], file.attrs["unit"] = list(info.bands), info.unit
+        file.create_dataset("images", (size, *image.shape), image.dtype, chunks=(1, *image.shape))
+        row = 0
+        for source in sources.values():
+            for index in range(len(source)):
+                file["images"][row] = source[index]["image"]
+                row += 1
+        side = np.concatenate([np.full(len(s), k, dtype="S10") for k, s in sources.items()])
+        file["split"] = side
+        for name in names:
+            file[name] = _storable(sources, name, info.classes)
+    columns = {name: name for name in (*names, "split")} | {"image": "images"}
+    return {
+        "name": "hdf5",
+        "path": str(path.resolve()),
+        "columns": columns,
+        "layout": "nhwc",
+        "info": {
+            "bands": info.bands,
+            "unit": info.unit,
+            "zero_point": info.zero_point,
+            "pixel_scale": info.pixel_scale,
+            "noise": info.noise,
+            "extinction": info.extinction,
+        },
+        "split": {"name": "column", "column": "split"},
+    }
+
+
+def _storable(sources: Mapping[str, Source], name: str, classes: tuple[str, ...] | None) -> Any:
+    values = np.concatenate([np.asarray(source.column(name)) for source in sources.values()])
+    if name == "label" and classes is not None:
+        values = np.array([*classes, ""])[values]
+    if values.dtype.kind not in "UO":
+        return values
+    return np.array([str(v).encode() for v in values])

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From one's own data to a trained model: what `astrojax train` and `astrojax finetune` do.
+
+data = astrojax.open_data("stamps.h5", bands=("u", "g", "r", "i"), unit="microjansky")
+run = astrojax.train("lejepa", data=data, workdir="runs/pretrained")
+model = astrojax.finetune("runs/pretrained", data, target="label", workdir="runs/classes")
+"""
+
+import dataclasses
+import difflib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from astrojax import files
+from astrojax.data import arrays
+from astrojax.data.open import Dataset, open_sources
+from astrojax.errors import UserError
+from astrojax.inference import evaluation
+from astrojax.inference.bundle import Model
+from astrojax.inference.model import open_model
+from astrojax.methods import find
+from astrojax.training import checkpoint, experiment_file, loop, preflight, settings
+from astrojax.training.recipes import finetuning, whole
+from astrojax.training.recipes.fit import Size
+from astrojax.training.recipes.pretraining import RECIPES
+from astrojax.training.run import Run
+
+_COMPARISON = "comparison.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        workdir: Its folder.
+    """
+
+    workdir: Path
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The numbers of its evaluation."""
+        return files.read_json(self.workdir / evaluation.FOLDER / "metrics.json")
+
+    @property
+    def model(self) -> Model:
+        """Its model; the bundle in `workdir/bundle` is made at first use."""
+        return open_model(str(self.workdir), None)
+
+
+def train(
+    recipe: Any,
+    *,
+    data: Dataset | None = None,
+    workdir: str | Path,
+    size: Size = "small",
+    minutes: float | None = None,
+    **changes: Any,
+) -> Trained:
+    """Trains a recipe or an experiment, and evaluates it; goes on with what is in `workdir`.
+
+    Args:
+        recipe: A name in `RECIPES`, the path of an experiment with an
+            optional ":variant", or a config.
+        data: What to train on; a recipe needs it, an experiment has its own.
+        workdir: Folder of the run.
+        size: Of a recipe: "small" suits a laptop, "base" one accelerator, "large" several.
+        minutes: How long the training may take, instead of `epochs`; measured on a few steps.
+        **changes: Config keys to change: `epochs=20.0`, `**{"optim.clip_norm": 1.0}` in a section.
+
+    Returns:
+        The run, with its metrics and its model.
+
+    Raises:
+        UserError: Something in recipe, data or folder does not fit; nothing was computed yet.
+    """
+    workdir = Path(workdir)
+    config = config_of(recipe, data, workdir, size=size, minutes=minutes, changes=changes)
+    return finish(config, workdir)
+
+
+def config_of(
+    recipe: Any,
+    data: Dataset | None,
+    workdir: Path,
+    *,
+    size: Size,
+    minutes: float | None,
+    changes: Mapping[str, Any],
+) -> ConfigDict:
+    """Returns the config that `train` trains."""
+    if isinstance(recipe, str) and recipe in RECIPES:
+        if data is None:
+            raise UserError(f"the recipe {recipe!r} needs data: --data WHERE (data=... in Python)")
+        data = stored(data, workdir)
+        config = whole.build(recipe, data, size=size, epochs=changes.get("epochs"))
+    else:
+        config = (
+            experiment_file.load(recipe)
+            if isinstance(recipe, str)
+            else recipe.copy_and_resolve_references()
+        )
+        if data is not None:
+            del config["data"]
+            config.data = stored(data, workdir).section
+    change(config, changes)
+    if minutes is not None:
+        config.epochs = _epochs_for(minutes, config, workdir)
+    return config
+
+
+def finish(config: ConfigDict, workdir: Path) -> Trained:
+    """Trains what is left to be trained, and evaluates what is not evaluated."""
+    if loop.train(config, workdir) or not evaluation.done(workdir):
+        evaluation.run(workdir)
+    return Trained(workdir)
+
+
+def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:
+    """Sets config keys, "a.b" in a nested section.
+
+    Raises:
+        UserError: There is no such key.
+    """
+    for key, value in changes.items():
+        *outer, last = key.split(".")
+        section: Any = config
+        for name in outer:
+            section = section.get(name) if name in section else None
+            if not isinstance(section, ConfigDict):
+                raise UserError(f"the config has no section {name!r}, which {key!r} names")
+        if last not in section:
+            near = difflib.get_close_matches(last, list(section), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f": {', '.join(section)}"
+            raise UserError(f"the config has no key {key!r}{hint}")
+        with section.ignore_type():
+            section[last] = value
+
+
+def stored(data: Dataset, workdir: Path) -> Dataset:
+    """Returns data that a run can open again: arrays in memory are copied to its folder."""
+    if data.section is not None:
+        return data
+    section = arrays.store(data, workdir)
+    return Dataset(open_sources(section), section)
+
+
+def _epochs_for(minutes: float, config: ConfigDict, workdir: Path) -> float:
+    """Returns the epochs that fit into the time; those of a run that was begun stay."""
+    if settings.has_started(workdir):
+        return checkpoint.read_config(workdir)["epochs"]
+    job = Run(config)
+    seconds = preflight.seconds_per_step(job)
+    epochs = max(round(minutes * 60 / seconds / job.steps_per_epoch, 2), 1.0)
+    logging.info("%.3g s a step: %g epochs in %g minutes", seconds, epochs, minutes)
+    return epochs
+
+
+def finetune(
+    source: str | Path | Model,
+    data: Dataset,
+    *,
+    target: str | tuple[str, ...],
+    workdir: str | Path,
+    task: finetuning.Task | None = None,
+    scheme: finetuning.Scheme = "gradual",
+    balanced: bool = False,
+    layer_decay: float = 0.75,
+    size: Size = "small",
+    compare: bool = False,
+    **changes: Any,
+) -> Model:
+    """Trains a head, and as asked the backbone below it, to predict columns of the data.
+
+    Args:
+        source: A run or a bundle.
+        data: Labelled data; objects without a label are left out of the training.
+        target: Column or columns to predict.
+        workdir: Folder of the run.
+        task: "classes", "labels", "votes", "number" or "redshift" (see `finetuning.Target`); None
+            to see it in the values.
+        scheme: "head" trains the head alone; "gradual" the head first and then everything; "full"
+            everything; "scratch" everything from random weights.
+        balanced: Whether classes weigh by the inverse of their share.
+        layer_decay: Factor of the rate from one layer of the backbone to the one below it.
+        size: How long the run is at most.
+        compare: Whether the same network is trained from random weights too, and a linear probe
+            of the pretrained one: `workdir/comparison.json`.
+        **changes: Config keys to change.
+
+    Returns:
+        The model, from the bundle in `workdir/bundle`.
+
+    Raises:
+        UserError: The data do not fit the network, or the target not the data; nothing was
+            computed yet.
+    """
+    workdir = Path(workdir)
+    start, data, found = prepare(source, data, target, task=task)
+    data = stored(data, workdir)
+    options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
+    options["epochs"] = changes.get("epochs")
+    config = finetuning.build(start, data, found, scheme=scheme, **options)
+    change(config, changes)
+    result = finish(config, workdir)
+    if compare:
+        scratch = finetuning.build(start, data, found, scheme="scratch", **options)
+        change(scratch, changes)
+        probe = finetuning.build(start, data, found, scheme="head", **options)
+        change(probe, changes)
+        runs = {
+            scheme: result,
+            "head": finish(probe, workdir / "head") if scheme != "head" else result,
+            "scratch": finish(scratch, workdir / "scratch"),
+        }
+        table = {name: run.metrics for name, run in runs.items()}
+        files.write_json(workdir / _COMPARISON, table)
+        print(json.dumps(table, indent=2))
+    return result.model
+
+
+def prepare(
+    source: str | Path | Model,
+    data: Dataset,
+    target: str | tuple[str, ...],
+    *,
+    task: finetuning.Task | None,
+) -> tuple[finetuning.Start, Dataset, finetuning.Target]:
+    """Returns where the network begins, the data with the target, and what the target is.
+
+    Raises:
+        UserError: The data do not fit the network, or the target not the data.
+    """
+    folder, model = _open_source(source)
+    config = checkpoint.read_config(folder)["method"]
+    part = find(config).encoder_part
+    _compare(model, data)
+    names = (target,) if isinstance(target, str) else tuple(target)
+    data, found = finetuning.find_target(data, names, task)
+    init = {
+        "name": "bundle",
+        "path": str(folder.resolve()),
+        "parts": {"backbone": part},
+        "bands": data.info.bands,
+    }
+    crop = model.card["crop"] if config["backbone"]["name"] == "vit" else None
+    stretch = _stretch(model, data)
+    return finetuning.Start(config["backbone"], stretch, crop, init), data, found
+
+
+def _open_source(source: str | Path | Model) -> tuple[Path, Model]:
+    """Returns the bundle's folder and its model; a run's bundle is made at first use."""
+    folder = Path(str(source)).expanduser()
+    if (folder / "card.json").is_file():
+        return folder, open_model(None, str(folder))
+    model = open_model(str(folder), None)
+    return folder / "bundle", model
+
+
+def _compare(model: Model, data: Dataset) -> None:
+    """Raises `UserError` if the pixels are in another unit; bands are matched by name."""
+    there, here = model.info, data.info
+    if not set(there.bands) & set(here.bands):
+        logging.warning(
+            "no band of the data (%s) is one that the network was trained on (%s)",
+            ", ".join(here.bands),
+            ", ".join(there.bands),
+        )
+    if here.unit != there.unit:
+        raise UserError(
+            f"the images are in {here.unit}, and the network was trained on {there.unit}: add "
+            f"--set convert={there.unit} where both are fluxes, or train on {here.unit}"
+        )
+
+
+def _stretch(model: Model, data: Dataset) -> dict[str, Any] | None:
+    """Returns the trained stretch with a scale for each band of the data, or None for its own."""
+    trained, bands = model.card["stretch"], model.info.bands
+    if trained is None or not set(data.info.bands) <= set(bands):
+        return None
+    scale = tuple(trained["scale"][bands.index(b)] for b in data.info.bands)
+    return {**trained, "scale": scale}
