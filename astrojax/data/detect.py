@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax.data import validate
+from astrojax.data import pictures, validate
+from astrojax.data.listing import Listing
 from astrojax.data.open import reader_names
 from astrojax.errors import UserError
 
@@ -20,7 +21,7 @@ _SUFFIXES = {
     ".npz": "npz",
 }
 _FITS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
-_PICTURES = (".jpg", ".jpeg", ".png", ".npy")
+_PICTURES = (*pictures.SUFFIXES, ".npy")
 # For keys that a user need not give: inference wants every object, in file order, unlabelled.
 _DEFAULTS: dict[str, Any] = {
     "bad_pixels": "keep",
@@ -97,7 +98,7 @@ def _folder(folder: Path) -> tuple[str, str]:
     levels = ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json")
     if any(any(folder.glob(level)) for level in levels):
         return "tfds", str(folder)
-    found = {_suffix(p) for p in folder.rglob("*") if p.is_file()}
+    found = {_suffix(p) for p in Listing(folder, ("",)).files}
     kinds = {
         "fits": sorted(s for s in found if s.lower() in _FITS),
         "folder": sorted(s for s in found if s.lower() in _PICTURES),
@@ -184,7 +185,7 @@ def tfds_splits(section: Mapping[str, Any]) -> list[str]:
 
 def _standard(names: Iterable[str]) -> dict[str, str]:
     """{standard name: column} of those whose names leave no doubt."""
-    lower = {str(n).lower(): str(n) for n in names}
+    lower = {_last(n): str(n) for n in names}
     found: dict[str, str] = {}
     for standard, known in _COLUMNS.items():
         there = [lower[k] for k in known if k in lower]
@@ -196,13 +197,18 @@ def _image(names: Iterable[str], settings: Mapping[str, Any], where: str) -> str
     names = list(names)
     if "columns.image" in settings:
         return validate.key(settings["columns.image"], names, where)
-    lower = {str(n).lower(): str(n) for n in names}
+    lower = {_last(n): str(n) for n in reversed(names)}
     there = [lower[k] for k in _IMAGES if k in lower]
     if not there:
         raise UserError(
             f"{where}: which of {', '.join(names)} are the images? add --set columns.image=NAME"
         )
     return there[0]
+
+
+def _last(name: str) -> str:
+    """Returns the name of a dataset without those of its groups."""
+    return str(name).rsplit("/", 1)[-1].lower()
 
 
 def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], where: str) -> str:
@@ -220,43 +226,31 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
 
 def stated(path: str) -> dict[str, Any]:
     """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
-    with _opened(path) as file:
-        found = {
-            "bands": tuple(map(str, file.attrs.get("bands", ()))),
-            "unit": str(file.attrs.get("unit", "")),
-        }
-    return {name: value for name, value in found.items() if value}
+    from astrojax.data.readers import hdf5
+
+    with hdf5.opened(Path(path)) as file:
+        return hdf5.stated(file)
 
 
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
+    from astrojax.data.readers import hdf5
+
     where = os.path.basename(path)
-    with _opened(path) as file:
-        shapes = {name: file[name].shape for name in file if hasattr(file[name], "shape")}
+    with hdf5.opened(Path(path)) as file:
+        shapes = {name: found.shape for name, found in hdf5.datasets(file).items()}
     image = _image(shapes, settings, where)
-    columns = {"image": image, **_standard(n for n, shape in shapes.items() if len(shape) == 1)}
+    flat = [name for name, shape in shapes.items() if len(shape) == 1]
+    columns = {"image": image, **_standard(flat)}
     return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
 
 
-def _opened(path: str) -> Any:
-    import h5py
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path} is not a readable HDF5 file ({error})") from None
-
-
 def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-    import numpy as np
+    from astrojax.data.readers import npz
 
     where = os.path.basename(path)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable NPZ archive ({error})") from None
-    with archive:
+    with npz.opened(Path(path)) as archive:
         image = _image(archive.files, settings, where)
-        shape = () if image == "blob" else archive[image].shape
+        shape = () if image == "blob" else npz.header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
     return {"columns": columns, "layout": _layout(shape, len(bands), settings, where)}
 
@@ -290,18 +284,12 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
     """Which HDUs are the images of the first file: one cube, one per band, or one in all."""
     if "hdus" in settings:
         return {}
-    from astropy.io import fits
-
-    from astrojax.data.readers.fits import find
 
     if "{id}" not in path:
         return {}  # the reader says what is wrong
-    first = next(iter(find(path, bands).values()))[0]
-    try:
-        with fits.open(first, memmap=False, lazy_load_hdus=False) as opened:
-            shapes = {i: (h.name, h.shape) for i, h in enumerate(opened) if _is_image(h)}
-    except OSError as error:
-        raise UserError(f"{first} cannot be read ({error})") from None
+    first, shapes = _first_shapes(
+        [files[0] for files in find(path, bands, whole=False)[0].values()]
+    )
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]
     named = [name for name, s in shapes.values() if len(s) == 2 and name in map(str.upper, bands)]
@@ -317,6 +305,24 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
         f"{first}: which HDUs are the bands {', '.join(bands)}? add --set hdus=... ({there or 'no'}"
         " images)"
     )
+
+
+def _first_shapes(files: list[Path]) -> tuple[Path, dict[int, tuple[str, tuple[int, ...]]]]:
+    """Returns the first file that can be opened, and {HDU: (name, shape)} of its images."""
+    from astropy.io import fits
+
+    message = ""
+    for file in files[: validate.SAMPLE]:
+        try:
+            with fits.open(file, memmap=False, lazy_load_hdus=False) as opened:
+                shapes = {i: (h.name, tuple(h.shape)) for i, h in enumerate(opened) if _is_image(h)}
+        except Exception as error:  # whatever a damaged file makes astropy raise
+            message = str(error)
+            continue
+        if shapes:
+            return file, shapes
+        message = "it holds no image"
+    raise UserError(f"{files[0]} cannot be read ({message}), nor can those after it")
 
 
 def _is_image(hdu: Any) -> bool:

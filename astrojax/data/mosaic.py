@@ -85,7 +85,7 @@ class _Mosaics:
     def __init__(self, files: Mapping[str, str]):
         from astropy.io import fits
 
-        from astrojax.data.readers.fits import same_wcs
+        from astrojax.data.headers import same_wcs
 
         self.opened = [fits.open(validate.file(f)) for f in files.values()]
         self.hdus: list[Any] = []
