@@ -5,15 +5,28 @@ In the second form picture i is the JPEG or PNG file `blob[offsets[i]:offsets[i 
 is unpacked once, when it is opened; pictures stay encoded until they are asked for.
 """
 
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from astrojax.data import images, validate
+from astrojax.data import images, pictures, validate
 from astrojax.data.columns import encode_labels, read, standardise
-from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Classes,
+    Columns,
+    Layout,
+    Others,
+    Paths,
+    Sentinels,
+    Unreadable,
+)
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
@@ -31,6 +44,9 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    unreadable: Unreadable = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an NPZ archive, or one for each split.
@@ -46,17 +62,27 @@ def load(
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to, or None.
+        resize: Side to resample pictures to, or None.
         bad_pixels: "error" or "mask".
+        unreadable: What of damaged pictures: "error", or "skip", which decodes every one at start,
+            names those that cannot be read and counts them.
+        max_pixels: Pixels of an image beyond which it counts as unreadable.
+        max_bytes: Bytes of an encoded picture beyond which it counts as unreadable.
         split: See `astrojax.data.split.apply`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    limits = (max_pixels, max_bytes)
 
     def open_one(one: str, _: str) -> Source:
         file = validate.file(one)
+        with opened(file) as archive:
+            said = _stated(archive, columns, file.name)
+        if len(said.get("bands", ())) != len(info.get("bands", ())):
+            said.pop("bands", None)  # those of a catalogue
+        validate.stated(info, said, file.name)
         arrays = _arrays(file, columns, class_names)
         found = read(arrays.__getitem__, arrays, columns, where=file.name)
         clean = standardise(found, sentinels=sentinels or {}, where=file.name)
@@ -68,44 +94,132 @@ def load(
             )
         elif classes is not None:
             raise UserError("data.classes is set, but data.columns names no label")
-        stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())))
+        stamps = _stamps(file, arrays, columns, layout, len(info.get("bands", ())), limits)
+        lost = {}
+        if kept is not None and len(kept) < len(stamps) and unreadable == "skip":
+            # Those that are left out are not read.
+            stamps = images.Chosen(stamps, kept)
+            clean = {name: values[kept] for name, values in clean.items()}
+            kept = None
+        if kept is not None and len(kept) < len(stamps):
+            lost = {"objects of other classes": len(stamps) - len(kept)}
         source = images.open_source(
-            stamps, clean, info=info, where=file.name, classes=names, **cuts
+            stamps,
+            clean,
+            info=info,
+            where=file.name,
+            classes=names,
+            unreadable=unreadable,
+            left_out=lost,
+            **cuts,
         )
-        return source if kept is None or len(kept) == len(source) else Subset(source, kept)
+        return source if not lost else Subset(source, kept)
 
     return images.split_paths(open_one, path, split)
 
 
-def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
-    """Returns the arrays that are needed: an archive unpacks an array at every access."""
+def opened(file: Path) -> Any:
+    """Returns an open NPZ archive.
+
+    Raises:
+        UserError: It is none, or is damaged.
+    """
     try:
         archive = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{file} is not a readable NPZ archive ({error})") from None
+    if isinstance(archive, np.ndarray):
+        raise UserError(
+            f"{file} is one NPY array, not an NPZ archive: save it with np.savez(file, images=...)"
+        )
+    return archive
+
+
+def header(archive: Any, name: str, where: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Returns shape and type of an array, without reading it.
+
+    Raises:
+        UserError: It is damaged, or its header claims more than the archive has.
+    """
+    try:
+        inner = archive.zip.getinfo(f"{name}.npy")
+        with archive.zip.open(inner) as stream:
+            first = np.lib.format.read_magic(stream) == (1, 0)
+            read = np.lib.format.read_array_header_1_0
+            shape, _, dtype = (read if first else np.lib.format.read_array_header_2_0)(stream)
+            bytes_left = inner.file_size - stream.tell()
+    except Exception as error:  # zipfile and zlib have exceptions of their own
+        raise UserError(f"{where}: {name} cannot be read ({error}): copy it again") from None
+    if not dtype.hasobject and int(np.prod(shape, dtype=object)) * dtype.itemsize > bytes_left:
+        raise UserError(f"{where}: {name} is cut off: its header says {shape} of {dtype}")
+    return shape, dtype
+
+
+def _array(archive: Any, name: str, where: str) -> np.ndarray:
+    """Returns one array.
+
+    Raises:
+        UserError: It is damaged, or holds Python objects.
+    """
+    header(archive, name, where)
+    try:
+        return archive[name]
+    except Exception as error:  # a flipped byte: BadZipFile, zlib.error; objects: ValueError
+        raise UserError(f"{where}: {name} cannot be read ({error})") from None
+
+
+def _stated(archive: Any, columns: dict, where: str) -> dict[str, Any]:
+    """Returns what arrays of an archive say of its pixels, as `np.savez(..., unit="nJy")` does."""
+    used: set[str | None] = set()
+    for name in columns.values():
+        used.update((name,) if isinstance(name, str) or name is None else name)
+    found: dict[str, Any] = {}
+    for name in ("bands", "unit", "zero_point", "pixel_scale"):
+        if name not in archive.files or name in used:
+            continue
+        shape, dtype = header(archive, name, where)
+        if name == "bands" and dtype.kind == "U" and len(shape) == 1:
+            found[name] = tuple(map(str, _array(archive, name, where)))
+        elif int(np.prod(shape)) == 1 and dtype.kind == ("U" if name == "unit" else "f"):
+            value = _array(archive, name, where).item()
+            found[name] = value
+    return found
+
+
+def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
+    """Returns the arrays that are needed: an archive unpacks an array at every access."""
     wanted = {columns.get("image", "image"), class_names}
     for name in columns.values():
         wanted.update((name,) if isinstance(name, str) or name is None else name)
     if columns.get("image") == "blob":
         wanted.add("offsets")
-    with archive:
+    with opened(file) as archive:
+        names: Iterable[str] = (n for n in wanted if n is not None)
         return {
-            n: archive[validate.key(n, archive.files, file.name)] for n in wanted if n is not None
+            n: _array(archive, validate.key(n, archive.files, file.name), file.name) for n in names
         }
 
 
 def _stamps(
-    file: Path, arrays: dict[str, np.ndarray], columns: dict, layout: str, bands: int
+    file: Path,
+    arrays: dict[str, np.ndarray],
+    columns: dict,
+    layout: str,
+    bands: int,
+    limits: tuple[int, int],
 ) -> images.Images:
     name = columns.get("image", "image")
     if name == "blob":
-        return EncodedImages(arrays["blob"], arrays["offsets"], bands, file.name)
+        return EncodedImages(arrays["blob"], arrays["offsets"], bands, file.name, limits)
     stamps = arrays[name]
     if stamps.ndim == 3 and bands == 1:
-        return ArrayImages(stamps[..., None], file.name)
-    if stamps.ndim != 4:
+        stamps = stamps[..., None]
+    elif stamps.ndim != 4:
         raise UserError(f"{file.name}: {name} has shape {stamps.shape}, not 4 axes")
-    return ArrayImages(stamps.transpose(0, 2, 3, 1) if layout == "nchw" else stamps, file.name)
+    elif layout == "nchw":
+        stamps = stamps.transpose(0, 2, 3, 1)
+    pictures.check_size(stamps.shape[1:3], f"{file.name}: an image of {name}", limits[0])
+    return ArrayImages(stamps, file.name)
 
 
 class EncodedImages:
@@ -117,15 +231,27 @@ class EncodedImages:
         offsets: Int[np.ndarray, " m"],
         bands: int,
         file: str,
+        limits: tuple[int, int],
     ):
         self.blob, self.offsets, self.bands, self.file = blob, offsets, bands, file
+        self.max_pixels, self.max_bytes = limits
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
-        data = self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
-        return images.decode(data, bands=self.bands, where=self.where(index))
+        start, end = int(self.offsets[index]), int(self.offsets[index + 1])
+        if not 0 <= start < end <= len(self.blob) or end - start > self.max_bytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} lies at bytes {start} to {end} of {len(self.blob)} "
+                f"(data.max_bytes is {self.max_bytes})"
+            )
+        return pictures.decode(
+            self.blob[start:end].tobytes(),
+            bands=self.bands,
+            where=self.where(index),
+            max_pixels=self.max_pixels,
+        )
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""

@@ -9,6 +9,7 @@ Hugging Face `datasets` on local Parquet are read as they are, without that libr
 hub has it, images as {bytes, path} records or nested arrays, class names from the schema.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -20,9 +21,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, pictures, validate
 from astrojax.data.columns import encode_labels, read, standardise
-from astrojax.data.keys import BadPixels, Columns, Layout, Paths, Sentinels
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Columns,
+    Layout,
+    Paths,
+    Sentinels,
+    Unreadable,
+)
 from astrojax.data.source import Source
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
@@ -43,6 +53,9 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    unreadable: Unreadable = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens Parquet shards.
@@ -61,14 +74,21 @@ def load(
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to, or None.
+        resize: Side to resample pictures to, or None.
         bad_pixels: "error" or "mask".
+        unreadable: What of damaged images: "error", or "skip", which reads every one at start,
+            names those that cannot be read and counts them.
+        max_pixels: Pixels of an image beyond which it counts as unreadable.
+        max_bytes: Bytes of an image, as it is stored, beyond which it counts as unreadable.
         split: See `astrojax.data.split.apply`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    if shape is not None:
+        sides = shape[-2:] if layout == "nchw" else shape[:2]
+        pictures.check_size(sides, "config key 'data.shape'", max_pixels)
 
     def open_one(one: str, name: str) -> images.StoredSource:
         files = _shards(one)
@@ -76,7 +96,9 @@ def load(
         names = images.with_thinning(columns, label_thinning, name)
         available = _available(files)
         image = validate.key(names.get("image", "image"), available, where)
-        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())))
+        validate.stated(info, _stated(files[0], image), where)
+        limits = (max_pixels, max_bytes)
+        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())), limits)
         found = read(lambda n: _column(files, n), available, names, where=where)
         clean = standardise(
             found, sentinels=sentinels or {}, where=where, extinction=info.get("extinction")
@@ -84,7 +106,9 @@ def load(
         named = class_names(files[0], names.get("label")) if classes is None else classes
         if named is not None and "label" in clean:
             clean["label"] = _labels(clean["label"], named, where)
-        return images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
+        return images.open_source(
+            stamps, clean, info=info, where=where, classes=named, unreadable=unreadable, **cuts
+        )
 
     return images.thin_training(images.split_paths(open_one, _paths(path), split))
 
@@ -134,6 +158,21 @@ def _shards(path: str) -> list[Path]:
     return [Path(f) for f in found] if found else [validate.file(path)]
 
 
+def _stated(file: Path, image: str) -> dict[str, Any]:
+    """Returns what the metadata of the schema or of the image column say of the pixels."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(file)
+    found: dict[str, Any] = {}
+    for metadata in (schema.metadata or {}, schema.field(image).metadata or {}):
+        text = {k.decode(): v.decode(errors="replace") for k, v in metadata.items()}
+        found |= {"unit": text["unit"]} if text.get("unit") else {}
+        for name in ("zero_point", "pixel_scale"):
+            with contextlib.suppress(KeyError, ValueError):
+                found[name] = float(text[name])
+    return found
+
+
 def _available(files: list[Path]) -> list[str]:
     import pyarrow.lib
     import pyarrow.parquet as pq
@@ -165,17 +204,18 @@ class ParquetImages:
     """The image column of some shards, read by row group."""
 
     def __init__(
-        self, files: list[Path], name: str, shape: tuple[int, ...] | None, layout: str, bands: int
+        self,
+        files: list[Path],
+        name: str,
+        shape: tuple[int, ...] | None,
+        layout: str,
+        bands: int,
+        limits: tuple[int, int] = (MAX_PIXELS, MAX_BYTES),
     ):
         import pyarrow.parquet as pq
 
-        self.files, self.name, self.shape, self.layout, self.bands = (
-            files,
-            name,
-            shape,
-            layout,
-            bands,
-        )
+        self.files, self.name, self.shape, self.layout = files, name, shape, layout
+        self.bands, (self.max_pixels, self.max_bytes) = bands, limits
         # Where each row group starts, over all shards, and which (shard, group) it is.
         self.groups: list[tuple[int, int]] = []
         sizes = [0]
@@ -192,14 +232,28 @@ class ParquetImages:
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
         group = int(np.searchsorted(self.starts, index, side="right")) - 1
-        value = self._group(group)[index - int(self.starts[group])]
-        if value.as_py() is None:
-            raise UserError(f"{self.where(index)} has no image")
-        if self.shape is None:
-            encoded = value.as_py()
-            encoded = encoded["bytes"] if isinstance(encoded, dict) else encoded
-            return images.decode(encoded, bands=self.bands, where=self.where(index))
-        return self._reshape(_flat(value), index)
+        rows = self._group(group, index)
+        value = rows.get(index - int(self.starts[group]))
+        if value is None:
+            raise pictures.Unreadable(f"{self.where(index)} has no image")
+        if value.nbytes > self.max_bytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} has {value.nbytes} bytes, more than data.max_bytes = "
+                f"{self.max_bytes}"
+            )
+        if self.shape is not None:
+            return self._reshape(value, index)
+        if not value.nbytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} has the path of a picture and not its bytes: write the "
+                "pictures into the file (`embed_external_files` of Hugging Face datasets)"
+            )
+        return pictures.decode(
+            value.tobytes(),
+            bands=self.bands,
+            where=self.where(index),
+            max_pixels=self.max_pixels,
+        )
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""
@@ -208,31 +262,45 @@ class ParquetImages:
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
         shape = self.shape or ()
         if flat.size != np.prod(shape):
-            raise UserError(
+            raise pictures.Unreadable(
                 f"{self.where(index)}: {flat.size} pixels, but data.shape is {self.shape}"
             )
         image = flat.reshape(shape)
+        if len(shape) == 2:
+            return image[..., None]
         return image.transpose(1, 2, 0) if self.layout == "nchw" else image
 
-    def _group(self, group: int) -> Any:
+    def _group(self, group: int, index: int) -> "ArrowRows":
         import pyarrow.parquet as pq
 
         with self._lock:
             if group not in self._cache:
                 shard, inner = self.groups[group]
                 file = pq.ParquetFile(self.files[shard], memory_map=True)
-                table = file.read_row_group(inner, columns=[self.name])
-                self._cache[group] = table.column(0).combine_chunks()
+                self._check_size(file.metadata.row_group(inner), index)
+                column = file.read_row_group(inner, columns=[self.name]).column(0)
+                self._cache[group] = ArrowRows(column)
                 while len(self._cache) > 1 and self._bytes() > CACHE_BYTES:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(group)
             return self._cache[group]
 
+    def _check_size(self, group: Any, index: int) -> None:
+        """Raises `Unreadable` if the rows of a group are too large on average; reads nothing."""
+        columns = (group.column(i) for i in range(group.num_columns))
+        mine = (c for c in columns if c.path_in_schema.split(".")[0] == self.name)
+        size = sum(c.total_uncompressed_size for c in mine)
+        if size > self.max_bytes * max(group.num_rows, 1):
+            raise pictures.Unreadable(
+                f"{self.where(index)} has {size // max(group.num_rows, 1)} bytes, more than "
+                f"data.max_bytes = {self.max_bytes}"
+            )
+
     def _bytes(self) -> int:
         return sum(group.nbytes for group in self._cache.values())
 
     def _forget(self) -> None:
-        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._cache: OrderedDict[int, ArrowRows] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -243,9 +311,53 @@ class ParquetImages:
         self._forget()
 
 
-def _flat(value: Any) -> np.ndarray:
-    """Returns the numbers of a list, however deeply nested, without a Python object for each."""
-    values = value.values
-    while hasattr(values, "flatten") and values.type.num_fields:
-        values = values.flatten()
-    return values.to_numpy(zero_copy_only=False)
+class ArrowRows:
+    """Rows of an Arrow column as NumPy arrays that share its memory.
+
+    A row is the numbers of a list, however deeply it is nested, or the bytes of an encoded picture
+    (uint8), alone or in a {bytes, path} record.
+    """
+
+    def __init__(self, column: Any):
+        self.nbytes = column.nbytes
+        self.chunks = [_Chunk(chunk) for chunk in column.chunks if len(chunk)]
+        self.starts = np.cumsum([0, *(len(chunk.valid) for chunk in self.chunks)])
+
+    def get(self, row: int) -> np.ndarray | None:
+        """Returns one row, or None if it is null."""
+        place = int(np.searchsorted(self.starts, row, side="right")) - 1
+        chunk, inner = self.chunks[place], row - int(self.starts[place])
+        if not chunk.valid[inner]:
+            return None
+        return chunk.values[chunk.edges[inner] : chunk.edges[inner + 1]]
+
+
+class _Chunk:
+    """One contiguous Arrow array: its values in a row, and where each of its rows begins."""
+
+    def __init__(self, array: Any):
+        import pyarrow as pa
+
+        array = getattr(array, "storage", array)  # of an extension type, such as a tensor
+        if isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        self.valid = array.is_valid().to_numpy(zero_copy_only=False)
+        if isinstance(array, pa.StructArray):
+            array = array.field("bytes" if array.type.get_field_index("bytes") >= 0 else 0)
+        if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            array = array.cast(pa.binary())
+        if isinstance(array, pa.BinaryArray | pa.LargeBinaryArray):
+            wide = isinstance(array, pa.LargeBinaryArray)
+            _, offsets, data = array.buffers()
+            edges = np.frombuffer(offsets, np.int64 if wide else np.int32)
+            self.edges = edges[array.offset : array.offset + len(array) + 1]
+            self.values = np.frombuffer(data or b"", np.uint8)
+            return
+        edges = np.arange(len(array) + 1)
+        while hasattr(array, "values") and array.type.num_fields:
+            if pa.types.is_fixed_size_list(array.type):
+                edges = (edges + array.offset) * array.type.list_size
+            else:
+                edges = array.offsets.to_numpy()[edges]
+            array = array.values
+        self.edges, self.values = edges, array.to_numpy(zero_copy_only=False)
