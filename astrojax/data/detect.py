@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from astrojax.data import readers, untrusted, validate
+from astrojax.data import pictures, readers, stated, untrusted, validate
+from astrojax.data.listing import Listing
 from astrojax.errors import UserError
 from astrojax.files import reading
 
@@ -20,7 +21,7 @@ _SUFFIXES = {
     ".npz": "npz",
 }
 _FITS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
-_PICTURES = (".jpg", ".jpeg", ".png", ".npy")
+_PICTURES = (*pictures.SUFFIXES, ".npy")
 # For keys that a user need not give.
 _DEFAULTS: dict[str, Any] = {
     "split": None,
@@ -98,7 +99,7 @@ def _folder(folder: Path) -> tuple[str, str]:
     levels = ("dataset_info.json", "*/dataset_info.json", "*/*/dataset_info.json")
     if any(any(folder.glob(level)) for level in levels):
         return "tfds", str(folder)
-    found = {_suffix(p) for p in folder.rglob("*") if p.is_file()}
+    found = {_suffix(p) for p in Listing(folder, ("",)).files}
     kinds = {
         "fits": sorted(s for s in found if s.lower() in _FITS),
         "folder": sorted(s for s in found if s.lower() in _PICTURES),
@@ -208,7 +209,7 @@ def tfds_parts(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def _standard(names: Iterable[str]) -> dict[str, str]:
     """{standard name: column} of those whose names leave no doubt."""
-    lower = {str(n).lower(): str(n) for n in names}
+    lower = {_last(n): str(n) for n in names}
     found: dict[str, str] = {}
     for standard, known in _COLUMNS.items():
         there = [lower[k] for k in known if k in lower]
@@ -220,13 +221,18 @@ def _image(names: Iterable[str], settings: Mapping[str, Any], where: str) -> str
     names = list(names)
     if "columns.image" in settings:
         return validate.key(settings["columns.image"], names, where)
-    lower = {str(n).lower(): str(n) for n in names}
+    lower = {_last(n): str(n) for n in reversed(names)}
     there = [lower[k] for k in _IMAGES if k in lower]
     if not there:
         raise UserError(
             f"{where}: which of {', '.join(names)} are the images? add --set columns.image=NAME"
         )
     return there[0]
+
+
+def _last(name: str) -> str:
+    """Returns the name of a dataset without those of its groups."""
+    return str(name).rsplit("/", 1)[-1].lower()
 
 
 def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], where: str) -> str:
@@ -242,22 +248,20 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
     return "nchw" if first else "nhwc"
 
 
-def stated(path: str) -> dict[str, Any]:
+def said_by_file(path: str) -> dict[str, Any]:
     """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
     with untrusted.open_hdf5(path) as file:
-        found = {
-            "bands": tuple(map(str, file.attrs.get("bands", ()))),
-            "unit": str(file.attrs.get("unit", "")),
-        }
-    return {name: value for name, value in found.items() if value}
+        return stated.from_attributes(file.attrs)
 
 
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
+
     where = os.path.basename(path)
     with untrusted.open_hdf5(path) as file:
         shapes = untrusted.hdf5_shapes(file)
     image = _image(shapes, settings, where)
-    columns = {"image": image, **_standard(n for n, shape in shapes.items() if len(shape) == 1)}
+    flat = [name for name, shape in shapes.items() if len(shape) == 1]
+    columns = {"image": image, **_standard(flat)}
     return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
 
 
@@ -331,18 +335,12 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
     """Which HDUs are the images of the first file: one cube, one per band, or one in all."""
     if "hdus" in settings:
         return {}
-    from astropy.io import fits
-
-    from astrojax.data.readers.fits import find
 
     if "{id}" not in path:
         return {}  # the reader says what is wrong
-    first = next(iter(find(path, bands).values()))[0]
-    try:
-        with fits.open(first, memmap=False, lazy_load_hdus=False) as opened:
-            shapes = {i: (h.name, h.shape) for i, h in enumerate(opened) if _is_image(h)}
-    except Exception as error:  # astropy's are of many kinds
-        raise UserError(f"{first} cannot be read ({error})") from None
+    first, shapes = _first_shapes(
+        [files[0] for files in find(path, bands, whole=False)[0].values()]
+    )
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]
     named = [name for name, s in shapes.values() if len(s) == 2 and name in map(str.upper, bands)]
@@ -358,6 +356,24 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
         f"{first}: which HDUs are the bands {', '.join(bands)}? add --set hdus=... ({there or 'no'}"
         " images)"
     )
+
+
+def _first_shapes(files: list[Path]) -> tuple[Path, dict[int, tuple[str, tuple[int, ...]]]]:
+    """Returns the first file that can be opened, and {HDU: (name, shape)} of its images."""
+    from astropy.io import fits
+
+    message = ""
+    for file in files[: validate.SAMPLE]:
+        try:
+            with fits.open(file, memmap=False, lazy_load_hdus=False) as opened:
+                shapes = {i: (h.name, tuple(h.shape)) for i, h in enumerate(opened) if _is_image(h)}
+        except Exception as error:  # whatever a damaged file makes astropy raise
+            message = str(error)
+            continue
+        if shapes:
+            return file, shapes
+        message = "it holds no image"
+    raise UserError(f"{files[0]} cannot be read ({message}), nor can those after it")
 
 
 def _is_image(hdu: Any) -> bool:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sources whose stamps stay on disk: one is read, checked and cut when it is asked for."""
 
+import collections
 import dataclasses
-import functools
-import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,9 +12,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.config import call
-from astrojax.data import keys, split, validate
+from astrojax.data import keys, pixels, split, validate
 from astrojax.data.info import DataInfo, describe, measure_noise
 from astrojax.data.keys import BadPixels, Paths
+from astrojax.data.pictures import Unreadable
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 
@@ -39,8 +39,9 @@ class Images(Protocol):
 class StoredSource:
     """Columns in memory, images read one at a time: the source behind every file format.
 
-    An image comes out as uint8 if it is stored so, else as float32 (float16 is cast here, after
-    the read and before any arithmetic).
+    What a pixel is follows from the unit, not from the type it is stored in: pictures ("display")
+    come out as uint8, or as float32 in [0, 1] where some have 16 bits or are floats; everything
+    else is float32 in its unit (float16 is cast after the read and before any arithmetic).
 
     Attributes:
         info: What the pixels are.
@@ -53,12 +54,12 @@ class StoredSource:
         columns: Mapping[str, np.ndarray],
         info: DataInfo,
         *,
-        crop: int | None,
-        resize: int | None,
+        cut: "Cut",
+        dtype: np.dtype,
         bad_pixels: BadPixels,
     ):
         self.images, self.columns, self.info = images, dict(columns), info
-        self.crop, self.resize, self.bad_pixels = crop, resize, bad_pixels
+        self.cut, self.dtype, self.bad_pixels = cut, dtype, bad_pixels
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,17 +72,53 @@ class StoredSource:
         return self.columns[name]
 
     def _image(self, index: int) -> np.ndarray:
-        image = _stored(self.images, index)
-        where = self.images.where
-        image = fit(image, crop=self.crop, resize=self.resize, where=lambda: where(index))
-        validate.stamp_shape(image.shape, self.info.bands, where(index))
-        validate.side(image.shape, self.info.image_size, where(index))
+        image = self.cut.read(self.images, index)
+        validate.side(image.shape, self.info.image_size, lambda: self.images.where(index))
         bad = validate.count_bad(image)
         if bad and self.bad_pixels == "error":
-            raise UserError(validate.bad_pixels_message([image], where(index)))
+            raise UserError(validate.bad_pixels_message([image], self.images.where(index)))
         if bad and self.bad_pixels == "mask":
-            image = np.where(np.isfinite(image), image, 0)
-        return image if image.dtype == np.uint8 else np.asarray(image, np.float32)
+            image = np.where(np.isfinite(image), image, np.zeros((), image.dtype))
+        return pixels.cast(image, self.dtype, lambda: self.images.where(index))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How stored stamps become those of a source.
+
+    Attributes:
+        bands: The bands, one plane each.
+        unit: What the pixels are.
+        crop: Side of the central square to cut, or None.
+        resize: Side to resample pictures to after the cut, or None.
+    """
+
+    bands: tuple[str, ...]
+    unit: str
+    crop: int | None
+    resize: int | None
+
+    def read(self, images: Images, index: int) -> Shaped[np.ndarray, "h w c"]:
+        """Returns one stamp, cut, its values by its unit and its fill values as NaN.
+
+        Raises:
+            Unreadable: Whatever reading it raised.
+            UserError: It has another number of bands, or is smaller than the crop.
+        """
+
+        def where() -> str:
+            return images.where(index)
+
+        try:
+            image = np.asarray(images[index])
+        except UserError:
+            raise
+        except Exception as error:  # whatever a truncated record makes a library raise
+            raise Unreadable(f"{where()} cannot be read: {error}") from error
+        validate.stamp_shape(image.shape, self.bands, where)
+        image = pixels.by_unit(image, self.unit, where)
+        picture = self.unit == "display"
+        return fit(image, crop=self.crop, resize=self.resize, picture=picture, where=where)
 
 
 def open_source(
@@ -94,6 +131,8 @@ def open_source(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    unreadable: keys.Unreadable = "error",
+    left_out: Mapping[str, int] | None = None,
 ) -> StoredSource:
     """Puts stamps and columns together, after checks of a sample of the stamps.
 
@@ -104,9 +143,11 @@ def open_source(
         where: What to call the data in messages.
         classes: Names of the labels.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to after the cut, or None.
+        resize: Side to resample pictures to after the cut, or None.
         bad_pixels: "error", "mask" (NaN and infinite pixels become zero), or "keep" (for
             `astrojax.inference`, which flags such objects and damaged files).
+        unreadable: "skip" reads every stamp now, and leaves out those that cannot be read.
+        left_out: {reason: count} of what the reader left out.
 
     Raises:
         UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
@@ -120,76 +161,77 @@ def open_source(
             raise UserError(f"{where}: {len(values)} values of {name}, but {len(images)} stamps")
     validate.unique_ids(columns["id"], where)
     described = call(describe, info, path="data.info", image_size=0, classes=classes)
-    stamps = _sample(images, described["bands"], crop, resize, bad_pixels, where)
+    cut = Cut(described["bands"], described["unit"], crop, resize)
+    counts = dict(left_out or {})
+    if unreadable == "skip":
+        kept, lost = drop_unreadable(images, cut)
+        images, counts = Chosen(images, kept), counts | lost
+        columns = {name: values[kept] for name, values in columns.items()}
+    stamps = _sample(images, cut, bad_pixels, where)
     described["image_size"] = stamps[0].shape[0]
     if described["noise"] == "measure":
         described["noise"] = measure_noise(stamps)
-    return StoredSource(
-        images,
-        columns,
-        DataInfo(**described),
-        crop=crop,
-        resize=resize,
-        bad_pixels=bad_pixels,
-    )
+    told = DataInfo(**described, left_out=tuple(counts.items()))
+    dtype = pixels.common_dtype(stamps)
+    return StoredSource(images, columns, told, cut=cut, dtype=dtype, bad_pixels=bad_pixels)
 
 
-def _sample(
-    images: Images,
-    bands: tuple[str, ...],
-    crop: int | None,
-    resize: int | None,
-    bad_pixels: BadPixels,
-    where: str,
-) -> list[np.ndarray]:
-    """Returns some stamps, cut as they will be, after the checks that `open_source` lists."""
-    sampled, stamps = readable(images, bad_pixels), []
-    for i in sampled:
-        image = _stored(images, int(i))
-        validate.stamp_shape(image.shape, bands, images.where(int(i)))
-        named = functools.partial(images.where, int(i))
-        stamps.append(fit(image, crop=crop, resize=resize, where=named))
-    bad = sum(map(validate.count_bad, stamps))
+def _sample(images: Images, cut: Cut, bad_pixels: BadPixels, where: str) -> list[np.ndarray]:
+    """Returns some stamps of one side, cut as they will be, after the checks of `open_source`."""
+    stamps = readable(images, cut, bad_pixels)
+    most = max(collections.Counter(s.shape for s in stamps.values()).items(), key=lambda p: p[1])[0]
+    for index, stamp in list(stamps.items()):
+        if bad_pixels != "keep":
+            validate.side(stamp.shape, most[0], images.where(index))
+        elif stamp.shape != most:
+            del stamps[index]  # flagged when it is met
+    first = next(iter(stamps))
+    validate.side(most, most[0], images.where(first))
+    found = list(stamps.values())
+    pixels.check_pictures(found, cut.unit, where)
+    bad = sum(map(validate.count_bad, found))
     if bad and bad_pixels == "error":
-        raise UserError(validate.bad_pixels_message(stamps, where))
+        raise UserError(validate.bad_pixels_message(found, where))
     if bad:
         done = "set to zero" if bad_pixels == "mask" else "kept"
         logging.warning(
-            "%s: %d NaN or Inf pixels in %d sampled stamps are %s", where, bad, len(stamps), done
+            "%s: %d NaN or Inf pixels in %d sampled stamps are %s", where, bad, len(found), done
         )
-    empty = [i for i, s in zip(sampled, stamps, strict=True) if s.dtype.kind == "f" and _empty(s)]
+    empty = [i for i, stamp in stamps.items() if stamp.dtype.kind == "f" and _empty(stamp)]
     if empty:
         logging.warning(
             "%s: %d of %d sampled stamps are zero in over a quarter of a band's pixels, e.g. %s",
             where,
             len(empty),
             len(stamps),
-            images.where(int(empty[0])),
+            images.where(empty[0]),
         )
-    for i, stamp in zip(sampled, stamps, strict=True):
-        validate.side(stamp.shape, stamps[0].shape[0], images.where(int(i)))
-    return stamps
+    return found
 
 
-def readable(images: Images, bad_pixels: BadPixels) -> list[int]:
-    """Returns positions of a sample of stamps; with "keep", without those whose files are damaged.
+def readable(images: Images, cut: Cut, bad_pixels: BadPixels) -> dict[int, np.ndarray]:
+    """Returns {position: stamp} of a sample; with "keep", without those that cannot be read.
 
     Raises:
         UserError: A sampled stamp cannot be read; with "keep", none of them can.
     """
-    sampled = np.unique(np.linspace(0, len(images) - 1, validate.SAMPLE).astype(int)).tolist()
-    if bad_pixels != "keep":
-        return sampled
-    found, message = [], ""
-    for index in sampled:
+    found, message = {}, ""
+    for index in sampled(len(images)):
         try:
-            images[index]
-            found.append(index)
-        except Unreadable as error:
+            found[index] = cut.read(images, index)
+        except UserError as error:
+            if bad_pixels != "keep":
+                raise
             message = str(error)
     if not found:
-        raise UserError(f"none of {len(sampled)} sampled stamps can be read: {message}")
+        count = len(sampled(len(images)))
+        raise UserError(f"none of {count} sampled stamps can be read: {message}")
     return found
+
+
+def sampled(size: int) -> list[int]:
+    """Returns positions of `validate.SAMPLE` stamps, spread evenly."""
+    return np.unique(np.linspace(0, size - 1, validate.SAMPLE).astype(int)).tolist()
 
 
 def reopen(
@@ -201,9 +243,11 @@ def reopen(
     resize: int | None,
 ) -> StoredSource:
     """Returns a source of stamps that were checked when they were converted."""
-    stamp = fit(images[0], crop=crop, resize=resize, where=lambda: images.where(0))
+    cut = Cut(info.bands, info.unit, crop, resize)
+    stamp = cut.read(images, 0)
     info = dataclasses.replace(info, image_size=stamp.shape[0])
-    return StoredSource(images, columns, info, crop=crop, resize=resize, bad_pixels="error")
+    dtype = pixels.common_dtype([stamp])
+    return StoredSource(images, columns, info, cut=cut, dtype=dtype, bad_pixels="error")
 
 
 def split_paths(
@@ -264,22 +308,24 @@ def fit(
     *,
     crop: int | None,
     resize: int | None,
+    picture: bool,
     where: Callable[[], str],
 ) -> Shaped[np.ndarray, "s t c"]:
-    """Cuts the central square of side `crop`, then resamples an 8-bit image to side `resize`."""
+    """Cuts the central square of side `crop`, then resamples a picture to side `resize`."""
     if crop is not None:
         validate.crop(min(image.shape[:2]), crop, where())
         image = central_crop(image, crop)
     if resize is None or image.shape[:2] == (resize, resize):
         return image
-    if image.dtype != np.uint8:
+    if not picture:
         raise UserError("data.resize is for 8-bit images (resampling moves flux): use data.crop")
     from PIL import Image
 
-    grey = image.shape[-1] == 1
-    picture = Image.fromarray(image[..., 0] if grey else image)
-    resampled = np.asarray(picture.resize((resize, resize), Image.Resampling.LANCZOS))
-    return resampled[..., None] if grey else resampled
+    lanczos, side = Image.Resampling.LANCZOS, (resize, resize)
+    if image.dtype == np.uint8 and image.shape[-1] == 3:
+        return np.asarray(Image.fromarray(image).resize(side, lanczos))
+    planes = [Image.fromarray(image[..., i]).resize(side, lanczos) for i in range(image.shape[-1])]
+    return np.stack([np.asarray(p) for p in planes], -1)
 
 
 def central_crop(
@@ -292,65 +338,59 @@ def central_crop(
     return image[top : top + crop, left : left + crop]
 
 
-def decode(data: bytes, *, bands: int, where: str) -> Shaped[np.ndarray, "h w c"]:
-    """Decodes a JPEG or PNG file.
-
-    Raises:
-        UserError: It is truncated or no image, or is grey where color is wanted or the reverse.
-    """
-    from PIL import Image
-
-    try:
-        picture: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-        picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise Unreadable(f"{where}: {error}") from None
-    if picture.mode in ("P", "RGBA", "CMYK", "LA", "1"):
-        picture = picture.convert("L" if picture.mode in ("LA", "1") else "RGB")
-    image = np.asarray(picture)
-    image = image if image.ndim == 3 else image[..., None]
-    if bands == 1 and (image == image[..., :1]).all():
-        image = image[..., :1]  # a single band that was saved as a color file
-    if image.shape[-1] != bands:
-        kind = "grey" if image.shape[-1] == 1 else f"of {image.shape[-1]} channels"
-        raise UserError(f"{where} is {kind}, but data.info.bands names {bands} bands")
-    return image
-
-
 def _empty(stamp: np.ndarray) -> bool:
     return bool(((stamp == 0).mean((0, 1)) > 0.25).any())
 
 
-def _stored(images: Images, index: int) -> Shaped[np.ndarray, "h w c"]:
-    try:
-        return images[index]
-    except UserError:
-        raise
-    except Exception as error:  # whatever a truncated record makes a library raise
-        raise Unreadable(f"{images.where(index)} cannot be read: {error}") from error
+class Chosen:
+    """Some of the stamps of a file."""
+
+    def __init__(self, images: Images, rows: np.ndarray):
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
+        return self.images[int(self.rows[index])]
+
+    def where(self, index: int) -> str:
+        """Returns what to call this stamp in a message."""
+        return self.images.where(int(self.rows[index]))
 
 
-class Unreadable(UserError):
-    """A file that is damaged: it may be skipped if the config says so."""
+def drop_unreadable(images: Images, cut: Cut) -> tuple[np.ndarray, dict[str, int]]:
+    """Returns positions of the stamps that can be read, and {reason: count} of the others.
 
+    Every stamp is read once, now, because the number of examples has to be known; those that
+    cannot be read, or are not of the size of most, are named and counted in a warning. Convert to
+    TFDS to pay for that once.
 
-def drop_unreadable(images: Any, policy: keys.Unreadable) -> np.ndarray:
-    """Returns positions of the stamps to keep.
-
-    With "error" all of them: a damaged file stops the run when it is met. With "skip" every file
-    is decoded once, now, because the number of examples has to be known; the damaged ones are
-    named and counted in a warning. Convert to TFDS to pay for that once.
+    Raises:
+        UserError: None can be read.
     """
-    if policy == "error":
-        return np.arange(len(images))
-    kept, dropped = [], []
+    shapes: dict[int, tuple[int, ...]] = {}
+    dropped, message = [], ""
     for index in range(len(images)):
         try:
-            images[index]
-            kept.append(index)
-        except Unreadable:
+            shapes[index] = cut.read(images, index).shape
+        except UserError as error:
             dropped.append(images.where(index))
+            message = str(error)
+    if not shapes:
+        raise UserError(f"none of {len(images)} stamps can be read: {message}")
+    most = max(collections.Counter(shapes.values()).items(), key=lambda pair: pair[1])[0]
+    other = [images.where(i) for i, shape in shapes.items() if shape != most]
     if dropped:
-        names = ", ".join(Path(d).name for d in dropped[:5])
-        logging.warning("skipped %d of %d unreadable files: %s", len(dropped), len(images), names)
-    return np.array(kept, int)
+        tell("skipped %d of %d unreadable files: %s", dropped, len(images))
+    if other:
+        tell("skipped %d of %d images of another size than most: %s", other, len(images))
+    lost = {"unreadable": len(dropped), "of another size": len(other)}
+    kept = np.array([i for i, shape in shapes.items() if shape == most], int)
+    return kept, {reason: count for reason, count in lost.items() if count}
+
+
+def tell(text: str, names: Iterable[str], total: int) -> None:
+    """Logs a warning with how many there are, of how many, and the first five names."""
+    names = list(names)
+    logging.warning(text, len(names), total, ", ".join(Path(n).name for n in names[:5]))

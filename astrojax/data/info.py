@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.config import call
+from astrojax.data import units
 from astrojax.data.noise import robust_sigma
-from astrojax.data.units import UNCALIBRATED, UNITS, Unit
 from astrojax.errors import UserError
 
 MAX_SIDE = 16384  # pixels along a side of an image that a file announces
@@ -31,6 +31,7 @@ class DataInfo:
         classes: Names of the integer labels, or None.
         catalogue_bands: Bands of flux and magnitude columns where they are not those of the image,
             as for a color composite; None where they are.
+        pixel_scale_range: Smallest and largest pixel scale where it is not constant, or None.
         left_out: (reason, count) of what the files hold and the data do not, such as rows of a
             catalogue without a cutout.
     """
@@ -44,6 +45,7 @@ class DataInfo:
     extinction: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
     catalogue_bands: tuple[str, ...] | None = None
+    pixel_scale_range: tuple[float, float] | None = None
     left_out: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def _described(
     extinction: tuple[float, ...] | None = None,
     classes: tuple[str, ...] | None = None,
     catalogue_bands: tuple[str, ...] | None = None,
+    pixel_scale_range: tuple[float, float] | None = None,
     left_out: tuple[tuple[str, int], ...] = (),
 ) -> DataInfo:
     """Returns what a file says of its pixels, after a check that it can be."""
@@ -97,10 +100,11 @@ def describe(
     *,
     bands: tuple[str, ...],
     pixel_scale: float | None,
-    unit: Unit,
+    unit: str,
     zero_point: float | None = None,
     noise: tuple[float, ...] | Literal["measure"] | None = None,
     extinction: tuple[float, ...] | None = None,
+    pixel_scale_range: tuple[float, float] | None = None,
     image_size: int,
     classes: Sequence[str] | None,
 ) -> dict[str, Any]:
@@ -109,10 +113,11 @@ def describe(
     Args:
         bands: Names, in the order of the stamps' last axis.
         pixel_scale: Arcseconds per pixel, or None if it is not known or not constant.
-        unit: One of `UNITS`; "arbitrary" for normalised pixels, "display" for 8-bit composites.
+        unit: See `astrojax.data.units`; "arbitrary" for normalised pixels, "display" for pictures.
         zero_point: AB magnitude of one unit; None where the unit says it or has none.
         noise: Sigma of the sky per pixel and band; "measure" takes it from sampled stamps.
         extinction: R_b per band, or None if the pixels are not to be dereddened.
+        pixel_scale_range: Smallest and largest pixel scale where it is not constant.
         image_size: Side of the stamps.
         classes: Names of the labels.
 
@@ -120,9 +125,11 @@ def describe(
         UserError: An unknown unit, no zero point for a unit that needs it, or a number of values
             that differs from the number of bands.
     """
-    if UNITS[unit] is not None and zero_point not in (None, UNITS[unit]):
-        raise UserError(f"data.info.zero_point is {zero_point}; {unit} means {UNITS[unit]}")
-    if UNITS[unit] is None and zero_point is None and unit not in UNCALIBRATED:
+    unit = units.canonical_or_error(unit, "config key 'data.info.unit'")
+    own = units.zero_point(unit, pixel_scale)
+    if own is not None and zero_point is not None and not units.same_zero_point(own, zero_point):
+        raise UserError(f"data.info.zero_point is {zero_point}; {unit} means {own:.6g}")
+    if own is None and zero_point is None and unit not in units.UNCALIBRATED:
         raise UserError(
             f"config key 'data.info.zero_point' is needed: what magnitude is one {unit}?"
         )
@@ -134,15 +141,23 @@ def describe(
         "image_size": image_size,
         "pixel_scale": pixel_scale,
         "unit": unit,
-        "zero_point": UNITS[unit] if zero_point is None else zero_point,
+        "zero_point": zero_point if own is None else own,
         "noise": noise,
         "extinction": extinction,
+        "pixel_scale_range": pixel_scale_range,
         "classes": None if classes is None else tuple(classes),
     }
 
 
 def measure_noise(stamps: Sequence[Shaped[np.ndarray, "h w c"]]) -> tuple[float, ...]:
-    """Returns the sigma per pixel and band: the robust scatter of the stamps' pixels."""
-    pixels = np.concatenate([np.float32(s).reshape(-1, s.shape[-1]) for s in stamps])
+    """Returns the sigma per pixel and band: the robust scatter of the stamps' pixels.
+
+    Of pictures of 8 bits it is in the scale of [0, 1], as networks see them.
+    """
+    pixels = np.concatenate([_float32(s).reshape(-1, s.shape[-1]) for s in stamps])
     pixels[~np.isfinite(pixels)] = np.nan
     return tuple(map(float, robust_sigma(pixels, axis=0)))
+
+
+def _float32(stamp: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "h w c"]:
+    return stamp.astype(np.float32) / (255 if stamp.dtype == np.uint8 else 1)

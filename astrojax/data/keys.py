@@ -9,6 +9,9 @@ Others = Literal["error", "drop", "unlabelled"]
 Layout = Literal["nchw", "nhwc"]
 PositionUnit = Literal["degree", "hourangle"]
 
+MAX_PIXELS = 1 << 26  # of one image and band, 8192 x 8192: config key `max_pixels`
+MAX_BYTES = 1 << 30  # of one image as it is stored: config key `max_bytes`
+
 # One place to divide, or one for each split.
 Paths = str | dict[str, str | None]
 # {standard name: the file's name, or the names to stack}; None is skipped.

@@ -103,7 +103,7 @@ class _Mosaics:
     def __init__(self, files: Mapping[str, str]):
         from astropy.io import fits
 
-        from astrojax.data.readers.fits import same_wcs
+        from astrojax.data.headers import same_wcs
 
         self.opened = []
         for file in files.values():

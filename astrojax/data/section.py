@@ -61,7 +61,7 @@ def build(
     name, path = detect.recognise(where, keys)
     section: dict[str, Any] = {"name": name}
     if "info" in detect.parameters(name):
-        said = detect.stated(path) if name == "hdf5" and path else {}
+        said = detect.said_by_file(path) if name == "hdf5" and path else {}
         section["info"] = describe(said | pixels, name)
     section |= detect.look(name, path, section.get("info", {}).get("bands", ()), keys)
     if name == "tfds":

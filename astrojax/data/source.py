@@ -34,7 +34,11 @@ class Source(Protocol):
 
 
 class ArraySource:
-    """A source held in memory: arrays that run parallel, one of them `image` [n h w c]."""
+    """A source held in memory: arrays that run parallel, one of them `image` [n h w c].
+
+    Images of uint8 that are no pictures (unit "display") come out as float32, since networks
+    divide pictures of 8 bits by 255.
+    """
 
     def __init__(self, columns: Mapping[str, np.ndarray], info: DataInfo):
         sizes = {name: len(values) for name, values in columns.items()}
@@ -47,7 +51,11 @@ class ArraySource:
         return len(next(iter(self.columns.values())))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {name: values[index] for name, values in self.columns.items()}
+        example = {name: values[index] for name, values in self.columns.items()}
+        image = example.get("image")
+        if self.info.unit != "display" and getattr(image, "dtype", None) == np.uint8:
+            example["image"] = np.asarray(image, np.float32)
+        return example
 
     def column(self, name: str) -> np.ndarray:
         """Returns all values of one entry, [n ...]."""

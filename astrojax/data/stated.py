@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a file says of its own pixels, compared with what the config says; bands chosen by name."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from astrojax.data import units
+from astrojax.data.validate import same_scale
 from astrojax.errors import UserError
-
-_ZERO_POINT, _PIXEL_SCALE = 0.01, 0.01  # mag; relative: a WCS agrees to a per cent
 
 
 def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
             text = np.asarray(value).item()
             found[name] = text.decode() if isinstance(text, bytes) else str(text)
         else:
-            found[name] = float(np.asarray(value).item())
+            with contextlib.suppress(ValueError, TypeError):  # a word, of other things than pixels
+                found[name] = float(np.asarray(value).item())
     return {name: value for name, value in found.items() if value}
 
 
@@ -47,20 +49,23 @@ def compare(stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> N
         info: The config section `data.info`.
         where: What to call the file.
     """
-    for name, there in stated.items():
-        said = info.get(name)
-        if said is None or name == "bands":
-            continue
-        if name == "unit":
-            same = said == there
-        elif name == "zero_point":
-            same = abs(said - there) <= _ZERO_POINT
-        else:
-            same = abs(said - there) <= _PIXEL_SCALE * abs(there)
-        if not same:
+    own_unit = stated.get("unit")
+    if own_unit is not None and info.get("unit") is not None:
+        known = units.canonical(str(own_unit))
+        wanted = units.canonical(str(info["unit"])) or info["unit"]
+        if known != wanted:
+            strange = "" if known else " (which is no unit that astropy.units knows)"
             raise UserError(
-                f"{where} says {name} {there}, and config key 'data.info.{name}' is {said}: one of "
-                "them is wrong"
+                f"{where} says that its unit is {own_unit!r}{strange}, and data.info.unit is "
+                f"{info['unit']!r}: set it to what the pixels are, or correct the file"
+            )
+    for name, same in (("zero_point", units.same_zero_point), ("pixel_scale", same_scale)):
+        said, there = info.get(name), stated.get(name)
+        if said is not None and there is not None and not same(float(said), float(there)):
+            raise UserError(
+                f"{where} says that its {name} is {float(there):.6g}, and data.info.{name} is "
+                f"{float(said):.6g}: set it to what the pixels are, or to None to take that of "
+                "the file"
             )
 
 

@@ -7,13 +7,14 @@ opened, and then every stamp as it is read (`astrojax.data.images.StoredSource`)
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from astrojax.data import units
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source
 from astrojax.errors import UserError
@@ -63,20 +64,23 @@ def choice(value: str, allowed: Sequence[str], path: str) -> str:
     return value
 
 
-def stamp_shape(shape: Sequence[int], bands: Sequence[str], where: str) -> None:
+def stamp_shape(shape: Sequence[int], bands: Sequence[str], where: str | Callable) -> None:
     """Raises `UserError` if a stamp is not [h w c] with one plane per band."""
+    if len(shape) == 3 and shape[-1] == len(bands):
+        return
+    where = where() if callable(where) else where
     if len(shape) != 3:
         raise UserError(f"{where} holds stamps of shape {tuple(shape)}; they have to be [h w c]")
-    if shape[-1] != len(bands):
-        raise UserError(
-            f"{where} holds stamps of {shape[-1]} bands, but data.info.bands names {len(bands)}: "
-            f"{', '.join(bands)}"
-        )
+    raise UserError(
+        f"{where} holds stamps of {shape[-1]} bands, but data.info.bands names {len(bands)}: "
+        f"{', '.join(bands)}"
+    )
 
 
-def side(shape: Sequence[int], size: int, where: str) -> None:
+def side(shape: Sequence[int], size: int, where: str | Callable) -> None:
     """Raises `UserError` if a stamp is not a square of the given side."""
     if tuple(shape[:2]) != (size, size):
+        where = where() if callable(where) else where
         raise UserError(
             f"{where} is a stamp of {shape[0]} x {shape[1]} px, not {size} x {size}: set data.crop"
         )
@@ -223,15 +227,26 @@ def disjoint(
 def same_data(model: DataInfo, images: DataInfo) -> None:
     """Raises `UserError` if images are not what a model was trained on; names the difference."""
     differences: list[str] = []
-    for name in ("bands", "unit", "zero_point", "pixel_scale"):
+    for name, same in (
+        ("bands", operator.eq),
+        ("unit", operator.eq),
+        ("zero_point", units.same_zero_point),
+        ("pixel_scale", same_scale),
+    ):
         a, b = getattr(model, name), getattr(images, name)
-        if not _equal(a, b):
+        if not same(a, b):
             differences.append(f"{name} {a} against {b}")
-    if differences:
-        raise UserError(f"the model does not fit these images: {'; '.join(differences)}")
+    if not differences:
+        return
+    hint = ""
+    fluxes = model.zero_point is not None and images.zero_point is not None
+    if fluxes and model.unit not in units.COUNTED and differences[0].startswith(("unit", "zero")):
+        hint = f"; convert={model.unit} (--set, or data.convert) brings fluxes to the model's unit"
+    raise UserError(f"the model does not fit these images: {'; '.join(differences)}{hint}")
 
 
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return abs(a - b) <= 0.01 * abs(a)  # pixel scales from a WCS agree to a per cent
-    return a == b
+def same_scale(a: float | None, b: float | None) -> bool:
+    """Returns whether two pixel scales agree to a per cent, as those of a WCS do."""
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= 0.01 * abs(a)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from astrojax.data import units
 from astrojax.data.info import DataInfo
 from astrojax.inference import flags
 
@@ -20,13 +21,6 @@ _UNITS = {
     "theta_e": "arcsec",
     "center_x": "arcsec",
     "center_y": "arcsec",
-}
-_FLUXES = {
-    "microjansky": "uJy",
-    "nanomaggies": "nmgy",
-    "counts": "ct",
-    "electrons": "electron",
-    "electrons/s": "electron / s",
 }
 _MEANING = {
     "id": "object identifier",
@@ -181,7 +175,7 @@ def _parts(name: str, values: np.ndarray, bands: tuple[str, ...]) -> list[tuple[
 
 def _unit(name: str, info: DataInfo) -> str:
     if name.split("_")[0] == "flux":
-        return _FLUXES.get(info.unit, "")
+        return units.to_astropy(info.unit)
     return "mag" if name.startswith("magnitude") else _UNITS.get(name, "")
 
 

@@ -46,6 +46,7 @@ class Inspected:
     def __init__(self, source: Source, *, crop: int | None, names: tuple[str, ...]):
         self.source, self.info, self.crop, self.names = source, source.info, crop, names
         self._lock, self.unreadable = threading.Lock(), 0
+        self.picture = source.info.unit == "display"
         example = first_readable(source)
         for name in names:
             validate.key(name, example, "the model needs a column that is not there: the data")
@@ -60,7 +61,7 @@ class Inspected:
             example = self.source[index]
             image = np.asarray(example["image"])
             self._same_shape(image, index)
-        except (UserError, OSError) as error:
+        except Exception as error:  # whatever reading one object raises
             self._tell(error)
             return {**self.like, BAD_PIXELS: False, EDGE: False, UNREADABLE: True}
         seen = central_crop(image, self.crop)
@@ -68,7 +69,12 @@ class Inspected:
         if validate.count_bad(image):
             image = np.where(np.isfinite(image), image, np.zeros((), image.dtype))
         found = {"image": image, **{name: example[name] for name in self.names}}
-        return {**found, BAD_PIXELS: bad, EDGE: ends_inside(seen), UNREADABLE: False}
+        return {
+            **found,
+            BAD_PIXELS: bad,
+            EDGE: ends_inside(seen, picture=self.picture),
+            UNREADABLE: False,
+        }
 
     def column(self, name: str) -> np.ndarray:
         """Returns all values of one entry other than the image, [n ...]."""
@@ -100,18 +106,17 @@ def first_readable(source: Source) -> dict[str, Any]:
     for index in range(min(len(source), validate.SAMPLE)):
         try:
             return source[index]
-        except (UserError, OSError) as error:
+        except Exception as error:  # whatever reading one object raises
             message = str(error)
     raise UserError(f"none of the first images can be read: {message}")
 
 
-def ends_inside(image: Shaped[np.ndarray, "h w c"]) -> bool:
+def ends_inside(image: Shaped[np.ndarray, "h w c"], *, picture: bool) -> bool:
     """Whether a border row or column is constant, as where a stamp reaches beyond its survey.
 
-    In any band for fluxes, whose sky is noisy; in all bands for 8-bit pictures, whose dark sky
+    In any band for fluxes, whose sky is noisy; in all bands for pictures, whose dark sky
     may well be one number in one of them.
     """
     borders = (image[0], image[-1], image[:, 0], image[:, -1])
     constant: list[Bool[np.ndarray, " c"]] = [(b == b[:1]).all(axis=0) for b in borders]
-    every = image.dtype == np.uint8
-    return any(bool(line.all() if every else line.any()) for line in constant)
+    return any(bool(line.all() if picture else line.any()) for line in constant)

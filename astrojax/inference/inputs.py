@@ -129,7 +129,7 @@ def compare(model: Model, opened: Opened) -> None:
     for row in rows.tolist():
         try:
             image = np.asarray(source[row]["image"])
-        except (UserError, OSError):
+        except Exception:  # whatever reading one object raises
             continue  # flagged later
         if np.isfinite(image).all() and image.shape[:2] == (source.info.image_size,) * 2:
             images.append(image)

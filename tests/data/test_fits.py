@@ -83,11 +83,16 @@ def test_three_layouts_give_the_same_stamps(tmp_path, stamps, section, layout, p
 
 def test_unit_from_the_header_and_zero_points_per_band(tmp_path, stamps, section, info):
     folder = _write(tmp_path / "cut", stamps, "cube", unit="nanomaggy")
-    said = section(folder / "{id}.fits", info=info("g", "r", "i", unit="header"))
+    said = section(folder / "{id}.fits", info=info("g", "r", "i", unit="header", pixel_scale=0.2))
     assert open_sources(said)["train"].info.unit == "nanomaggies"
     assert open_sources(said)["train"].info.zero_point == 22.5
-    with pytest.raises(UserError, match="unit is microjansky, but BUNIT is nanomaggy"):
+    with pytest.raises(UserError, match="unit is 'nanomaggy', and data.info.unit is 'microjansky'"):
         open_sources(section(folder / "{id}.fits"))
+    with pytest.raises(
+        UserError, match="zero point 22.5, and data.zero_points says 23.9 of band g"
+    ):
+        open_sources(section(folder / "{id}.fits", zero_points=(23.9, 22.5, 30.0)))
+    folder = _write(tmp_path / "counts", stamps, "cube", unit="adu")
     scaled = open_sources(section(folder / "{id}.fits", zero_points=(23.9, 22.5, 30.0)))["train"]
     expected = stamps["obj1"].transpose(1, 2, 0) * 10 ** (0.4 * (23.9 - np.array([23.9, 22.5, 30])))
     np.testing.assert_allclose(scaled[1]["image"], expected, rtol=1e-6)  # float32

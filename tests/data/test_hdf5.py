@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, section, info):
         ({"columns": {"image": "pictures"}}, "It has: ebvs, fluxes, images, redshifts"),
         ({"label_thinning": 4}, "'use_redshift_4'"),
         ({"info": {"unit": "counts"}}, "zero_point"),
-        ({"info": {"unit": "mJy"}}, "data.info.unit"),
+        ({"info": {"unit": "furlong"}}, "data.info.unit"),
         ({"info": {"zero_point": 25.0}}, "microjansky means 23.9"),
         ({"info": {"noise": (1.0, 2.0)}}, "2 values for 4 bands"),
         ({"layout": "chwn"}, "'nchw' or 'nhwc'"),
@@ -180,7 +180,7 @@ def test_a_missing_file_names_its_neighbour(pita, section):
         ({"ebvs": np.full(40, np.nan)}, "40 values of ebv"),
         ({"fluxes": np.full((40, 4), np.inf, np.float16)}, "float16 overflow"),
         ({"fluxes": np.ones((39, 4))}, "39 values of flux, but 40 stamps"),
-        ({"images": np.zeros((40, 12, 12))}, "not 4 axes"),
+        ({"images": np.zeros((40, 12))}, "not 4 axes"),
         ({"id": np.zeros(40, int)}, "1 ids occur more than once"),
     ],
 )

@@ -1,20 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of pictures (JPEG, PNG) or arrays (NPY), one folder per class, or without classes."""
+"""A folder of pictures (JPEG, PNG, TIFF, WebP, BMP) or arrays (NPY): one folder per class, or none.
+
+    path/<class>/<id>.jpg     labels are the folders
+    path/<id>.jpg             no labels
+    path/train/<class>/...    splits, as ImageFolder has them: train, val (valid, validation), test
+
+Hidden files, files of other suffixes, pictures beside the class folders and class folders without
+a picture are left out, named in a warning and counted in `DataInfo.left_out`.
+"""
 
 import io
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, validate
+from astrojax.data import images, pictures, validate
 from astrojax.data.classes import encode_labels
-from astrojax.data.keys import BadPixels, Classes, Others, Paths, Unreadable
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Classes,
+    Others,
+    Paths,
+    Unreadable,
+)
+from astrojax.data.listing import LINKS, Listing, is_hidden
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".npy")
+SUFFIXES = (*pictures.SUFFIXES, ".npy")
+_SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+BESIDE = "files beside the class folders"
+EMPTY = "class folders without a picture"
 
 
 def load(
@@ -28,50 +56,113 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens a folder: `path/<class>/<id>.jpg`, or `path/<id>.jpg` without labels.
 
     Args:
-        path: A folder to divide, or {"train": folder, "validation": folder, "test": folder}.
+        path: A folder to divide, a folder with the folders train, val and test, or
+            {"train": folder, "validation": folder, "test": folder}.
         id_from: "stem" (the file name without its suffix) or "path" (`<class>/<stem>`, for files
             that are numbered within their class).
-        unreadable: What of truncated files: "error", or "skip", which decodes every file once at
-            start, names the damaged and counts them.
+        unreadable: What of damaged files: "error", or "skip", which decodes every file once at
+            start, names those that cannot be read and counts them.
         classes: The classes wanted, in order: each a folder name, or
             (new name, (folder names to merge)); None: all folders in alphabetical order.
         others: What of files in other classes: "error", "drop" or "unlabelled".
         info: See `astrojax.data.info.describe`. NPY arrays are [h w c], or [h w] for one band.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to, or None.
+        resize: Side to resample pictures to, or None.
         bad_pixels: "error" or "mask".
+        max_pixels: Pixels of an image beyond which it counts as unreadable.
+        max_bytes: Bytes of a file beyond which it counts as unreadable.
         split: See `astrojax.data.split.apply`.
 
     Raises:
         UserError: No pictures, two files with one id, a damaged file, a grey image where bands are
             three, or any of `astrojax.data.validate`.
     """
-    cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    path, base = _splits(path)
+    folders = [p for p in ([path] if isinstance(path, str) else path.values()) if p is not None]
+    listings = {folder: Listing(validate.file(folder), SUFFIXES) for folder in folders}
+    names = sorted({name for listing in listings.values() for name in _classes(listing)})
 
     def open_one(one: str, _: str) -> images.StoredSource:
-        root = validate.file(one)
-        files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+        listing = listings[one]
+        files, lost = _pictures(listing, bool(names))
         if not files:
             raise UserError(f"folder {one!r} holds no {', '.join(SUFFIXES)} files")
-        bands, names, columns = len(info.get("bands", ())), None, {}
-        if any(f.parent != root for f in files):
-            folders = np.array([f.relative_to(root).parts[0] for f in files])
-            columns["label"], names, kept = encode_labels(
-                folders, names=None, classes=classes, others=others, where=one
+        columns, named = {}, None
+        if names:
+            index = {name: i for i, name in enumerate(names)}
+            folder = [index[f.relative_to(listing.folder).parts[0]] for f in files]
+            columns["label"], named, kept = encode_labels(
+                np.array(folder), names=tuple(names), classes=classes, others=others, where=one
             )
+            if len(kept) < len(files):
+                lost["files of other classes"] = len(files) - len(kept)
             files, columns = [files[k] for k in kept], {"label": columns["label"][kept]}
-        kept = images.drop_unreadable(FileImages(files, bands), unreadable)
-        stamps = FileImages([files[k] for k in kept], bands)
-        columns = {name: values[kept] for name, values in columns.items()}
-        columns["id"] = _ids(stamps.files, root, id_from)
-        return images.open_source(stamps, columns, info=info, where=one, classes=names, **cuts)
+        columns["id"] = _ids(files, base or listing.folder, id_from)
+        return images.open_source(
+            FileImages(files, len(info.get("bands", ())), max_pixels, max_bytes),
+            columns,
+            info=info,
+            where=one,
+            classes=named,
+            crop=crop,
+            resize=resize,
+            bad_pixels=bad_pixels,
+            unreadable=unreadable,
+            left_out=lost,
+        )
 
     return images.split_paths(open_one, path, split)
+
+
+def _splits(path: Paths) -> tuple[Paths, Path | None]:
+    """Returns a folder that holds splits as {split: folder}, and itself; others as they are."""
+    if not isinstance(path, str):
+        return path, None
+    root = validate.file(path)
+    found: dict[str, str | None] = {}
+    if not root.is_dir():
+        return path, None
+    visible = [p for p in sorted(root.iterdir()) if p.is_dir() and not is_hidden(p.name)]
+    for folder in visible:
+        name = _SPLITS.get(folder.name.lower())
+        if name is None or name in found:
+            return path, None  # a class of its own: these are no splits
+        found[name] = str(folder)
+    return (found, root) if "train" in found or len(found) > 1 else (path, None)
+
+
+def _classes(listing: Listing) -> set[str]:
+    """Returns the folders, links among them, that hold pictures."""
+    parts = (f.relative_to(listing.folder).parts for f in listing.files)
+    return {p[0] for p in parts if len(p) > 1}
+
+
+def _pictures(listing: Listing, labelled: bool) -> tuple[list[Path], dict[str, int]]:
+    """Returns the files to read, and {reason: count} of what is left out, which a warning names."""
+    left_out: dict[str, list[Path]] = dict(listing.left_out)
+    files = listing.files
+    if labelled:
+        left_out[BESIDE] = [f for f in files if f.parent == listing.folder]
+        files = [f for f in files if f.parent != listing.folder]
+        known = _classes(listing) | {p.name for p in left_out.get(LINKS, ())}
+        left_out[EMPTY] = [listing.folder / n for n in listing.folders if n not in known]
+    told = {reason: paths for reason, paths in left_out.items() if paths}
+    _tell(listing.folder, told)
+    return files, {reason: len(paths) for reason, paths in told.items()}
+
+
+def _tell(folder: Path, left_out: Mapping[str, list[Path]]) -> None:
+    for reason, paths in left_out.items():
+        names = ", ".join(str(p.relative_to(folder)) for p in paths[:5])
+        more = ", ..." if len(paths) > 5 else ""
+        logging.warning("%s: left out %d %s: %s%s", folder, len(paths), reason, names, more)
 
 
 def _ids(files: list[Path], root: Path, id_from: str) -> np.ndarray:
@@ -90,8 +181,9 @@ def _ids(files: list[Path], root: Path, id_from: str) -> np.ndarray:
 class FileImages:
     """One picture or array per file."""
 
-    def __init__(self, files: list[Path], bands: int):
+    def __init__(self, files: list[Path], bands: int, max_pixels: int, max_bytes: int):
         self.files, self.bands = files, bands
+        self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     def __len__(self) -> int:
         return len(self.files)
@@ -99,16 +191,38 @@ class FileImages:
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
         file = self.files[index]
         try:
+            size = file.stat().st_size
+            if size > self.max_bytes:
+                raise pictures.Unreadable(
+                    f"{file} has {size} bytes, more than data.max_bytes = {self.max_bytes}"
+                )
             data = file.read_bytes()
-            if file.suffix.lower() != ".npy":
-                return images.decode(data, bands=self.bands, where=self.where(index))
-            array = np.load(io.BytesIO(data), allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            if isinstance(error, UserError) and not isinstance(error, images.Unreadable):
-                raise
-            raise images.Unreadable(f"{file} cannot be read ({error}){images.SKIP}") from None
-        return array[..., None] if array.ndim == 2 else array
+            if file.suffix.lower() == ".npy":
+                return _array(data, self.where(index), self.max_pixels)
+            return pictures.decode(
+                data, bands=self.bands, where=self.where(index), max_pixels=self.max_pixels
+            )
+        except pictures.Unreadable as error:
+            raise pictures.Unreadable(f"{error}{images.SKIP}") from None
+        except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
+            raise pictures.Unreadable(f"{file} cannot be read ({error}){images.SKIP}") from None
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""
         return str(self.files[index])
+
+
+def _array(data: bytes, where: str, max_pixels: int) -> np.ndarray:
+    """Returns an NPY array [h w c] whose header does not claim more than the file has."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+    shape, _, dtype = (read or np.lib.format.read_array_header_2_0)(stream)
+    if len(shape) not in (2, 3):
+        raise pictures.Unreadable(f"{where} has the shape {shape}, not [h w c]")
+    pictures.check_size(shape, where, max_pixels)
+    if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize > len(data):
+        raise pictures.Unreadable(f"{where} is cut off: its header says {shape} of {dtype}")
+    stream.seek(0)
+    array = np.load(stream, allow_pickle=False)
+    return array[..., None] if array.ndim == 2 else array

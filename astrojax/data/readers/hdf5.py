@@ -4,7 +4,9 @@
 `images` [n c h w] (or [n h w c]) in float16, float32 or uint8, and beside it `ebvs`, `redshifts`
 (NaN or -1: none), `use_redshift_{f}` (1: the label counts; f thins the labels), and either fluxes
 per band or color features. A stamp is read when it is asked for; the file is opened once per
-process. For full speed store one stamp per chunk, or convert with `astrojax convert`.
+process. Datasets in groups have paths (`data/images`); [n h w] is one band. What the attributes of
+the file or of its images say (`bands`, `unit`, `zero_point`, `pixel_scale`) has to agree with the
+config. For full speed store one stamp per chunk, or convert with `astrojax convert`.
 """
 
 import os
@@ -15,13 +17,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, stated, untrusted, validate
+from astrojax.data import images, pictures, stated, untrusted, validate
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
-from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Classes,
+    Columns,
+    Layout,
+    Others,
+    Paths,
+    Sentinels,
+    Unreadable,
+)
 from astrojax.data.source import Source, of_classes
 from astrojax.data.tables import hdf5_columns
 from astrojax.errors import UserError
+
+_SUSPECT = 1 << 34  # bytes of pixels from which on a file is looked at for what is in it
+_MOST_COMPRESSED = 100_000  # bytes of pixels per byte in such a file beyond which it is empty
 
 
 def load(
@@ -37,6 +53,9 @@ def load(
     crop: int | None = None,
     bad_pixels: BadPixels = "error",
     follow_links: bool = False,
+    unreadable: Unreadable = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an HDF5 file, or one for each split.
@@ -56,6 +75,10 @@ def load(
         bad_pixels: "error" or "mask".
         follow_links: Whether datasets may be in other files that the file names (external links,
             external storage, virtual data sets); only for files that you trust.
+        unreadable: What of damaged stamps: "error", or "skip", which reads every stamp once at
+            start, names those that cannot be read and counts them.
+        max_pixels: Pixels of a stamp beyond which the file is refused.
+        max_bytes: Bytes of a stamp beyond which the file is refused.
         split: See `astrojax.data.split.apply`.
 
     Raises:
@@ -65,7 +88,9 @@ def load(
 
     def open_one(one: str, name: str) -> Source:
         names = images.with_thinning(columns, label_thinning, name)
-        stamps, found = open_images(validate.file(one), names, layout, follow_links=follow_links)
+        file = validate.file(one)
+        stamps, found = open_images(file, names, layout, follow_links=follow_links)
+        stamps.check(max_pixels, max_bytes)
         clean = standardise(
             found,
             sentinels=sentinels or {},
@@ -81,6 +106,7 @@ def load(
             classes=found_classes,
             crop=crop,
             bad_pixels=bad_pixels,
+            unreadable=unreadable,
         )
         return of_classes(source, kept)
 
@@ -113,48 +139,73 @@ def open_images(
 
     Raises:
         UserError: It is no HDF5 file, a dataset is missing or in another file that is not to be
-            followed, or the images have not 4 axes.
+            followed, or the images have not 3 or 4 axes.
     """
     with untrusted.open_hdf5(file) as handle:
-        there = list(handle)  # `in` would open what an external link names
-        names = {k: v for k, v in names.items() if v not in optional or v in there}
-        image = validate.key(names.get("image", "images"), there, file.name)
-
         available = hdf5_columns(handle, follow_links=follow_links)
-
-        def dataset(name: str) -> Any:
-            return untrusted.hdf5_dataset(handle, name, follow_links=follow_links)
-
-        stored = dataset(image)
-        if stored.ndim != 4:
-            raise UserError(f"{file.name}: {image} has shape {stored.shape}, not 4 axes")
-        untrusted.check_memory(stored.shape[1:], stored.dtype.itemsize, f"a stamp of {file.name}")
+        image = names.get("image", "images")
+        if image not in available:
+            inside = [name for name in available if name.startswith(f"{image}/")]
+            if inside:
+                raise UserError(
+                    f"{file.name}: {image} is a group, not a dataset: name one in it "
+                    f"({', '.join(inside)})"
+                )
+            image = validate.key(image, available, file.name)
+        names = {k: v for k, v in names.items() if v not in optional or v in available}
+        stored = untrusted.hdf5_dataset(handle, image, follow_links=follow_links)
+        said = stated.from_attributes(handle.attrs) | stated.from_attributes(stored.attrs)
         found = read(lambda name: available[name](), available, names, where=file.name)
-        said = stated.from_attributes(handle.attrs)
-        return Hdf5Images(file, image, layout, len(stored), said, follow_links), found
+        return Hdf5Images(file, image, layout, stored, said, follow_links), found
 
 
 class Hdf5Images:
-    """One dataset [n c h w] or [n h w c] of an HDF5 file, opened once per process."""
+    """One dataset [n c h w], [n h w c] or [n h w] of an HDF5 file, opened once per process."""
 
     def __init__(
         self,
         path: Path,
         dataset: str,
         layout: str,
-        size: int,
+        data: Any,
         stated: Mapping[str, Any],
         follow_links: bool,
     ):
-        self.path, self.dataset, self.layout, self.size = path, dataset, layout, size
+        self.path, self.dataset, self.layout = path, dataset, layout
         self.stated, self.follow_links = dict(stated), follow_links
+        self.shape, self.bytes = tuple(data.shape), data.dtype.itemsize
+        self.stored = data.id.get_storage_size()
         self._opened: tuple[int, Any] | None = None
+        if len(self.shape) not in (3, 4):
+            raise UserError(f"{path.name}: {dataset} has shape {self.shape}, not 4 axes")
+        if data.dtype.kind not in "buif":
+            kinds = {"c": "complex numbers", "V": f"records {data.dtype}"}
+            what = kinds.get(data.dtype.kind, str(data.dtype))
+            raise UserError(f"{path.name}: {dataset} holds {what}, not real numbers")
+
+    def check(self, max_pixels: int, max_bytes: int) -> None:
+        """Raises `UserError` if stamps are too large, or most were never written."""
+        stamp = self.shape[1:]
+        where = f"{self.path.name}: a stamp of {self.dataset}"
+        sides = stamp[-2:] if self.layout == "nchw" or len(stamp) == 2 else stamp[:2]
+        pictures.check_size(sides, where, max_pixels)
+        size = self.bytes * int(np.prod(stamp, dtype=object))
+        if size > max_bytes:
+            raise UserError(f"{where} has {size} bytes, more than data.max_bytes = {max_bytes}")
+        total = size * len(self)
+        if total > _SUSPECT and total > _MOST_COMPRESSED * max(self.stored, 1):
+            raise UserError(
+                f"{self.path.name}: {self.dataset} has room for {len(self)} stamps, but only "
+                f"{self.stored} bytes were ever written: write the file again"
+            )
 
     def __len__(self) -> int:
-        return self.size
+        return self.shape[0]
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
         stamp = self._data()[index]
+        if stamp.ndim == 2:
+            return stamp[..., None]
         return stamp.transpose(1, 2, 0) if self.layout == "nchw" else stamp
 
     def where(self, index: int) -> str:

@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from astrojax.data import images, stated, untrusted, validate
+from astrojax.data import images, pictures, stated, untrusted, validate
 from astrojax.data.classes import Encoder
 from astrojax.data.columns import read, standardise
-from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Classes,
+    Columns,
+    Layout,
+    Others,
+    Paths,
+    Sentinels,
+    Unreadable,
+)
 from astrojax.data.native import to_native
 from astrojax.data.source import Source, of_classes
 from astrojax.errors import UserError
@@ -33,6 +44,9 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    unreadable: Unreadable = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens an NPZ archive, or one for each split.
@@ -48,8 +62,12 @@ def load(
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to, or None.
+        resize: Side to resample pictures to, or None.
         bad_pixels: "error" or "mask".
+        unreadable: What of damaged pictures: "error", or "skip", which decodes every one at start,
+            names those that cannot be read and counts them.
+        max_pixels: Pixels of an image beyond which it counts as unreadable.
+        max_bytes: Bytes of an encoded picture beyond which it counts as unreadable.
         split: See `astrojax.data.split.apply`.
 
     Raises:
@@ -57,6 +75,7 @@ def load(
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
     encode = Encoder(classes, others)
+    limits = (max_pixels, max_bytes)
 
     def open_one(one: str, _: str) -> Source:
         file = validate.file(one)
@@ -69,12 +88,23 @@ def load(
             clean["label"], names, kept = encode(clean["label"], own, file.name)
         elif classes is not None:
             raise UserError("data.classes is set, but data.columns names no label")
-        said = stated.from_attributes(arrays) if columns.get("image") != "blob" else {}
+        said = _stated(arrays, columns)
         count = len(said.get("bands", info.get("bands", ())))
-        stamps = _stamps(file, arrays, columns, layout, count)
+        stamps = _stamps(file, arrays, columns, layout, count, limits)
         stamps = stated.chosen(stamps, said, info, file.name)
+        if kept is not None and len(kept) < len(stamps) and unreadable == "skip":
+            # Those that are left out are not read.
+            stamps = images.Chosen(stamps, kept)
+            clean = {name: values[kept] for name, values in clean.items()}
+            kept = None
         source = images.open_source(
-            stamps, clean, info=info, where=file.name, classes=names, **cuts
+            stamps,
+            clean,
+            info=info,
+            where=file.name,
+            classes=names,
+            unreadable=unreadable,
+            **cuts,
         )
         return source if kept is None else of_classes(source, kept)
 
@@ -88,6 +118,18 @@ def _names(
     if class_names is None:
         return None
     return tuple(map(str, to_native(arrays[class_names], class_names, where)))
+
+
+def _stated(arrays: dict[str, np.ndarray], columns: dict) -> dict[str, Any]:
+    """Returns what arrays of an archive say of its pixels, as `np.savez(..., unit="nJy")` does."""
+    used: set[str | None] = set()
+    for name in columns.values():
+        used.update((name,) if isinstance(name, str) or name is None else name)
+    said = {n: v for n, v in arrays.items() if n not in used and (n == "bands" or v.size == 1)}
+    found = stated.from_attributes(said)
+    if columns.get("image") == "blob":  # the bands are those of a catalogue
+        found.pop("bands", None)
+    return found
 
 
 def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.ndarray]:
@@ -104,17 +146,25 @@ def _arrays(file: Path, columns: dict, class_names: str | None) -> dict[str, np.
 
 
 def _stamps(
-    file: Path, arrays: dict[str, np.ndarray], columns: dict, layout: str, bands: int
+    file: Path,
+    arrays: dict[str, np.ndarray],
+    columns: dict,
+    layout: str,
+    bands: int,
+    limits: tuple[int, int],
 ) -> images.Images:
     name = columns.get("image", "image")
     if name == "blob":
-        return EncodedImages(arrays["blob"], arrays["offsets"], bands, file.name)
+        return EncodedImages(arrays["blob"], arrays["offsets"], bands, file.name, limits)
     stamps = arrays[name]
     if stamps.ndim == 3 and bands == 1:
-        return ArrayImages(stamps[..., None], file.name)
-    if stamps.ndim != 4:
+        stamps = stamps[..., None]
+    elif stamps.ndim != 4:
         raise UserError(f"{file.name}: {name} has shape {stamps.shape}, not 4 axes")
-    return ArrayImages(stamps.transpose(0, 2, 3, 1) if layout == "nchw" else stamps, file.name)
+    elif layout == "nchw":
+        stamps = stamps.transpose(0, 2, 3, 1)
+    pictures.check_size(stamps.shape[1:3], f"{file.name}: an image of {name}", limits[0])
+    return ArrayImages(stamps, file.name)
 
 
 class EncodedImages:
@@ -126,15 +176,27 @@ class EncodedImages:
         offsets: Int[np.ndarray, " m"],
         bands: int,
         file: str,
+        limits: tuple[int, int],
     ):
         self.blob, self.offsets, self.bands, self.file = blob, offsets, bands, file
+        self.max_pixels, self.max_bytes = limits
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
-        data = self.blob[self.offsets[index] : self.offsets[index + 1]].tobytes()
-        return images.decode(data, bands=self.bands, where=self.where(index))
+        start, end = int(self.offsets[index]), int(self.offsets[index + 1])
+        if not 0 <= start < end <= len(self.blob) or end - start > self.max_bytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} lies at bytes {start} to {end} of {len(self.blob)} "
+                f"(data.max_bytes is {self.max_bytes})"
+            )
+        return pictures.decode(
+            self.blob[start:end].tobytes(),
+            bands=self.bands,
+            where=self.where(index),
+            max_pixels=self.max_pixels,
+        )
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""

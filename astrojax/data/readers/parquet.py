@@ -20,10 +20,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from astrojax.data import images, stated, untrusted, validate
+from astrojax.data import images, pictures, stated, untrusted, validate
+from astrojax.data.arrow_rows import ArrowRows
 from astrojax.data.classes import Encoder, indices
 from astrojax.data.columns import read, standardise
-from astrojax.data.keys import BadPixels, Classes, Columns, Layout, Others, Paths, Sentinels
+from astrojax.data.keys import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BadPixels,
+    Classes,
+    Columns,
+    Layout,
+    Others,
+    Paths,
+    Sentinels,
+    Unreadable,
+)
 from astrojax.data.source import Source, of_classes
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
@@ -46,6 +58,9 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     bad_pixels: BadPixels = "error",
+    unreadable: Unreadable = "error",
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     split: dict | None = None,
 ) -> dict[str, Source]:
     """Opens Parquet shards.
@@ -65,15 +80,23 @@ def load(
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
-        resize: Side to resample 8-bit images to, or None.
+        resize: Side to resample pictures to, or None.
         bad_pixels: "error" or "mask".
+        unreadable: What of damaged images: "error", or "skip", which reads every one at start,
+            names those that cannot be read and counts them.
+        max_pixels: Pixels of an image beyond which it counts as unreadable.
+        max_bytes: Bytes of an image, as it is stored, beyond which it counts as unreadable.
         split: See `astrojax.data.split.apply`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    cuts["unreadable"] = unreadable
     encoders = Encoder(classes, others), Encoder(None, others)
+    if shape is not None:
+        sides = shape[-2:] if layout == "nchw" else shape[:2]
+        pictures.check_size(sides, "config key 'data.shape'", max_pixels)
 
     def open_one(one: str, name: str) -> Source:
         files = _shards(one)
@@ -81,23 +104,18 @@ def load(
         names = images.with_thinning(columns, label_thinning, name)
         available = _available(files)
         image = validate.key(names.get("image", "image"), available, where)
-        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())))
+        limits = (max_pixels, max_bytes)
+        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())), limits)
         found = read(lambda n: _column(files, n), available, names, where=where)
         dust = info.get("extinction")
         clean = standardise(found, sentinels=sentinels or {}, where=where, extinction=dust)
         own = class_names(files[0], names.get("label"))
         named, kept = _encoded(clean, len(stamps), own, encoders, where)
-        stamps = stated.chosen(stamps, _stated(files[0]), info, where)
+        stamps = stated.chosen(stamps, _stated(files[0], image), info, where)
         source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
         return of_classes(source, kept)
 
     return images.thin_training(images.split_paths(open_one, _paths(path), split))
-
-
-def _stated(file: Path) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
-    return stated.from_attributes(pq.read_schema(file).metadata or {})
 
 
 def _paths(path: Paths) -> Paths:
@@ -186,6 +204,15 @@ def _shards(path: str) -> list[Path]:
     return [Path(f) for f in found] if found else [validate.file(path)]
 
 
+def _stated(file: Path, image: str) -> dict[str, Any]:
+    """Returns what the metadata of the schema or of the image column say of the pixels."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(file)
+    field = stated.from_attributes(schema.field(image).metadata or {})
+    return stated.from_attributes(schema.metadata or {}) | field
+
+
 def _available(files: list[Path]) -> list[str]:
     import pyarrow.lib
     import pyarrow.parquet as pq
@@ -220,17 +247,18 @@ class ParquetImages:
     """The image column of some shards, read by row group."""
 
     def __init__(
-        self, files: list[Path], name: str, shape: tuple[int, ...] | None, layout: str, bands: int
+        self,
+        files: list[Path],
+        name: str,
+        shape: tuple[int, ...] | None,
+        layout: str,
+        bands: int,
+        limits: tuple[int, int] = (MAX_PIXELS, MAX_BYTES),
     ):
         import pyarrow.parquet as pq
 
-        self.files, self.name, self.shape, self.layout, self.bands = (
-            files,
-            name,
-            shape,
-            layout,
-            bands,
-        )
+        self.files, self.name, self.shape, self.layout = files, name, shape, layout
+        self.bands, (self.max_pixels, self.max_bytes) = bands, limits
         # Where each row group starts, over all shards, and which (shard, group) it is.
         self.groups: list[tuple[int, int]] = []
         sizes = [0]
@@ -247,14 +275,28 @@ class ParquetImages:
 
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
         group = int(np.searchsorted(self.starts, index, side="right")) - 1
-        value = self._group(group)[index - int(self.starts[group])]
-        if value.as_py() is None:
-            raise UserError(f"{self.where(index)} has no image")
-        if self.shape is None:
-            encoded = value.as_py()
-            encoded = encoded["bytes"] if isinstance(encoded, dict) else encoded
-            return images.decode(encoded, bands=self.bands, where=self.where(index))
-        return self._reshape(_flat(value), index)
+        rows = self._group(group, index)
+        value = rows.get(index - int(self.starts[group]))
+        if value is None:
+            raise pictures.Unreadable(f"{self.where(index)} has no image")
+        if value.nbytes > self.max_bytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} has {value.nbytes} bytes, more than data.max_bytes = "
+                f"{self.max_bytes}"
+            )
+        if self.shape is not None:
+            return self._reshape(value, index)
+        if not value.nbytes:
+            raise pictures.Unreadable(
+                f"{self.where(index)} has the path of a picture and not its bytes: write the "
+                "pictures into the file (`embed_external_files` of Hugging Face datasets)"
+            )
+        return pictures.decode(
+            value.tobytes(),
+            bands=self.bands,
+            where=self.where(index),
+            max_pixels=self.max_pixels,
+        )
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""
@@ -263,31 +305,45 @@ class ParquetImages:
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
         shape = self.shape or ()
         if flat.size != np.prod(shape):
-            raise UserError(
+            raise pictures.Unreadable(
                 f"{self.where(index)}: {flat.size} pixels, but data.shape is {self.shape}"
             )
         image = flat.reshape(shape)
+        if len(shape) == 2:
+            return image[..., None]
         return image.transpose(1, 2, 0) if self.layout == "nchw" else image
 
-    def _group(self, group: int) -> Any:
+    def _group(self, group: int, index: int) -> "ArrowRows":
         import pyarrow.parquet as pq
 
         with self._lock:
             if group not in self._cache:
                 shard, inner = self.groups[group]
                 file = pq.ParquetFile(self.files[shard], memory_map=True)
-                table = file.read_row_group(inner, columns=[self.name])
-                self._cache[group] = table.column(0).combine_chunks()
+                self._check_size(file.metadata.row_group(inner), index)
+                column = file.read_row_group(inner, columns=[self.name]).column(0)
+                self._cache[group] = ArrowRows(column)
                 while len(self._cache) > 1 and self._bytes() > CACHE_BYTES:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(group)
             return self._cache[group]
 
+    def _check_size(self, group: Any, index: int) -> None:
+        """Raises `Unreadable` if the rows of a group are too large on average; reads nothing."""
+        columns = (group.column(i) for i in range(group.num_columns))
+        mine = (c for c in columns if c.path_in_schema.split(".")[0] == self.name)
+        size = sum(c.total_uncompressed_size for c in mine)
+        if size > self.max_bytes * max(group.num_rows, 1):
+            raise pictures.Unreadable(
+                f"{self.where(index)} has {size // max(group.num_rows, 1)} bytes, more than "
+                f"data.max_bytes = {self.max_bytes}"
+            )
+
     def _bytes(self) -> int:
         return sum(group.nbytes for group in self._cache.values())
 
     def _forget(self) -> None:
-        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._cache: OrderedDict[int, ArrowRows] = OrderedDict()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -296,11 +352,3 @@ class ParquetImages:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
-
-
-def _flat(value: Any) -> np.ndarray:
-    """Returns the numbers of a list, however deeply nested, without a Python object for each."""
-    values = value.values
-    while hasattr(values, "flatten") and values.type.num_fields:
-        values = values.flatten()
-    return values.to_numpy(zero_copy_only=False)

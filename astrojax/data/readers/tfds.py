@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax import files
-from astrojax.data import images, untrusted, validate
+from astrojax.data import images, pictures, untrusted, validate
 from astrojax.data.info import DataInfo
 from astrojax.data.native import mark_missing
 from astrojax.data.source import Source, Subset
@@ -280,7 +280,9 @@ class TfdsImages:
     def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
         image = self.data[index]["image"]
         # TFDS would decode any format that Pillow knows.
-        return images.decode(image, bands=3, where=self.where(index)) if self.encoded else image
+        if not self.encoded:
+            return image
+        return pictures.decode(image, bands=3, where=self.where(index))
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from astrojax.data import validate
+from astrojax.data import units
 from astrojax.data.source import Source
-from astrojax.data.units import UNITS
 from astrojax.errors import UserError
 
 _FLUXES = ("flux", "flux_error")  # catalogue columns in the pixels' unit
@@ -22,22 +21,25 @@ class Converted:
     Args:
         source: Images whose zero point is known: nanomaggies, microjansky, or counts, electrons
             and electrons/s that state it.
-        unit: "microjansky" or "nanomaggies".
+        unit: "microjansky", "nanomaggies" or any other flux density, e.g. "nJy".
 
     Raises:
         UserError: Another unit, or images without a zero point.
     """
 
     def __init__(self, source: Source, unit: str):
-        known = tuple(name for name, zero_point in UNITS.items() if zero_point is not None)
-        validate.choice(unit, known, "data.convert")
+        zero_point = units.zero_point(
+            units.canonical_or_error(unit, "config key 'data.convert'"), source.info.pixel_scale
+        )
+        if zero_point is None:
+            raise UserError(f"config key 'data.convert' is {unit!r}, which is no flux density")
+        unit = units.canonical(unit) or unit
         old = source.info
         if old.zero_point is None:
             raise UserError(
                 f"pixels in {old.unit} have no zero point, so they cannot become {unit}: "
                 "leave config key 'data.convert' out"
             )
-        zero_point = UNITS[unit] or 0.0
         self.source, self.factor = source, float(10 ** (0.4 * (zero_point - old.zero_point)))
         noise = None if old.noise is None else tuple(self.factor * n for n in old.noise)
         self.info = dataclasses.replace(old, unit=unit, zero_point=zero_point, noise=noise)
