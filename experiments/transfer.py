@@ -206,7 +206,7 @@ def residual(config: ConfigDict, scheme: str, stem: str) -> None:
     own.backbone = composites.resnet(stem)
     own.update({"head": (), "max_norm": None, "dropout": 0.0, "test_time_augmentation": 4})
     own.view = parts.galaxy_view(64, zoom=(0.9, 1.15), shift=2.0)
-    own.stretch = parts.linear_stretch(*((1.0,) * 3 if big else (0.25,) * 3))
+    own.stretch = parts.linear_stretch(1.0, 1.0, 1.0)
     config.epochs = {"scratch": 80.0, "features": 40.0, "top": 10.0, "finetune": 80.0}[scheme]
     config.batch_size = 64
     schedule = parts.cosine(peak_value=1e-3, warmup_epochs=2.0)
