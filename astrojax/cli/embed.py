@@ -16,6 +16,7 @@ The table's metadata say which model, data and command made it.
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astrojax.cli import options

@@ -117,7 +117,7 @@ def _label(given: argparse.Namespace, command: str) -> None:
 def _serve(work: "Labelling", opened: "Opened", port: int, write: Callable[[], None]) -> None:
     """Serves the page until Ctrl-C."""
     from astrojax.inference.label_server import LabelServer
-    from astrojax.inference.pictures import Pictures
+    from astrojax.inference.stamp_pictures import Pictures
 
     pictures, out = Pictures(opened), work.file.path
     with LabelServer(work, pictures, port=port, title=out.stem, on_refit=write) as server:

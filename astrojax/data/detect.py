@@ -338,6 +338,8 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
 
     if "{id}" not in path:
         return {}  # the reader says what is wrong
+    from astrojax.data.readers.fits import find
+
     first, shapes = _first_shapes(
         [files[0] for files in find(path, bands, whole=False)[0].values()]
     )

@@ -24,6 +24,7 @@ from astrojax.data.noise import robust_sigma
 from astrojax.data.tables import read_table
 from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
+from astrojax.files import reading, write_csv
 
 
 def cut(

@@ -13,7 +13,7 @@ from astrojax.evaluate import clustering, plots, projection, resampling
 from astrojax.inference import fields, search, shards, writers
 from astrojax.inference.fields import Field
 from astrojax.inference.inputs import Opened
-from astrojax.inference.pictures import Pictures
+from astrojax.inference.stamp_pictures import Pictures
 
 Method = Literal["kmeans", "hdbscan"]
 Assign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]

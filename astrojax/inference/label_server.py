@@ -22,7 +22,7 @@ from typing import Any
 
 from astrojax.errors import UserError
 from astrojax.inference.labelling import Labelling
-from astrojax.inference.pictures import Pictures
+from astrojax.inference.stamp_pictures import Pictures
 
 _AHEAD = 12  # objects whose pictures the browser fetches before they are shown
 _BODY = 65536  # bytes of a request at most

@@ -118,7 +118,7 @@ def dropout(
     if key is None or rate == 0.0:
         return x
     seeds = jax.random.bits(key, (2,))
-    keep = _hashed_positions(x.shape, seeds) >= round(rate * 2**32)
+    keep = _hashed_positions(x.shape, seeds) >= np.uint32(min(round(rate * 2**32), 2**32 - 1))
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 

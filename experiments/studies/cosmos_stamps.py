@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from astrojax import files
 from astrojax.data import validate
-from astrojax.data.tables import column_values, read_table
+from astrojax.data.tables import read_table
 from astrojax.errors import UserError
 from astrojax.simulate.lens import lens_light
 
@@ -32,10 +32,8 @@ def galaxies(catalogue: Path) -> Iterator[tuple[Float[np.ndarray, "h w"], float]
     from astropy.io import fits
 
     table = read_table(validate.file(str(catalogue)))
-    for name in ("GAL_FILENAME", "GAL_HDU", "NOISE_VARIANCE"):
-        validate.key(name, table.colnames, catalogue.name)
-    rows = [column_values(table[name]) for name in ("GAL_FILENAME", "GAL_HDU", "NOISE_VARIANCE")]
-    names = np.char.strip(np.asarray(rows[0]).astype(str))  # FITS tables hold bytes
+    rows = [table.column(name) for name in ("GAL_FILENAME", "GAL_HDU", "NOISE_VARIANCE")]
+    names = np.char.strip(rows[0])
     for name in np.unique(names):
         with fits.open(validate.file(str(catalogue.parent / name))) as opened:
             for hdu, variance in zip(rows[1][names == name], rows[2][names == name], strict=True):

@@ -22,7 +22,7 @@ from astrojax.cli import label
 from astrojax.inference import contact_sheet, labelling, search
 from astrojax.inference.label_file import LabelFile
 from astrojax.inference.label_server import LabelServer
-from astrojax.inference.pictures import Pictures
+from astrojax.inference.stamp_pictures import Pictures
 
 CLASSES = ("round", "edge-on", "<b>ring</b>")
 

@@ -289,7 +289,8 @@ def _written(tmp_path, columns, suffix):
     parts = Parts(out, {"a": 1}, restart=True)
     for rows in (slice(0, 1), slice(1, None)):
         parts.add([fields.Field(k, v[rows], "uJy" * (k == "f"), "é") for k, v in columns.items()])
-    writers.write(parts.files(), out, {"model": "é", "objects": len(columns["id"])})
+    meta = {"model": "é", "objects": len(columns["id"])}
+    writers.write(parts.files(), out, meta, count=len(columns["id"]), remove=parts.folder)
     parts.remove()
     return Table.read(out)
 

@@ -37,7 +37,7 @@ def _detected(path: Path) -> None:
     from astrojax.data import detect
 
     name, place = detect.recognise(str(path), {})
-    section = {"name": name, "info": {**INFO, **detect.stated(place)}}
+    section = {"name": name, "info": {**INFO, **detect.said_by_file(place)}}
     _read(section | detect.look(name, place, INFO["bands"], {}))
 
 
@@ -77,11 +77,11 @@ def _tfds(path: Path) -> None:
 
 
 def _catalogue(path: Path) -> None:
-    from astrojax.data.tables import column_values, read_table
+    from astrojax.data.tables import read_table
 
     table = read_table(path)
-    for name in table.colnames:
-        column_values(table[name])
+    for name in table.names:
+        table.column(name)
 
 
 def _bundle(path: Path) -> None:

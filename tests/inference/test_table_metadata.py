@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A table says where its images are; it cannot open, write or run anything else."""
 
-import argparse
 import json
 
 import h5py
@@ -43,8 +42,7 @@ def opens(tmp_path):
         table = pa.table({"id": np.arange(4)})
         path = shared / "t.parquet"
         pq.write_table(table.replace_schema_metadata({"astrojax": json.dumps(meta)}), path)
-        given = argparse.Namespace(no_sheet=False, data=data, catalogue=catalogue)
-        return contact_sheet.images_of(path, given)
+        return contact_sheet.images_of(path, data, catalogue)
 
     return run
 
