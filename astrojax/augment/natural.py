@@ -72,16 +72,8 @@ def natural_view(
     _check_view(images.shape[3], ranges, saturation or hue or grey_probability)
     batch = images.shape[0]
     keys = jax.random.split(key, 7)
-    x = unit_range(images)
-    x = random_resized_crop(
-        keys[0],
-        x,
-        crop=crop,
-        interpolation=interpolation,
-        scale=scale,
-        aspect=aspect,
-        flip=flip,
-    )
+    box: dict = {"scale": scale, "aspect": aspect, "flip": flip, "interpolation": interpolation}
+    x = random_resized_crop(keys[0], unit_range(images), crop=crop, **box)
     jittered = color_jitter(
         keys[1], x, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue
     )

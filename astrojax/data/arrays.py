@@ -73,19 +73,8 @@ def open_arrays(
     if "bands" in pixels:
         bands = pixels["bands"]
         pixels["bands"] = tuple(bands.split(",") if isinstance(bands, str) else map(str, bands))
-    values = _images(stamps)
-    table = _columns(catalogue)
-    renamed = {k: v for k, v in (columns or {}).items() if isinstance(v, str)}
-    given = {
-        k: to_native(v, k, WHERE) for k, v in (columns or {}).items() if not isinstance(v, str)
-    }
-    rest = {n: n for n in table if n not in renamed.values() and n not in renamed}
-    clean = standardise(
-        read(table.__getitem__, table, rest | renamed, where=WHERE) | given,
-        sentinels={},
-        where=WHERE,
-    )
-    names = None
+    values, names = _images(stamps), None
+    clean = standardise(_chosen(catalogue, columns or {}), sentinels={}, where=WHERE)
     if "label" in clean:
         clean["label"], names, _ = encode_labels(
             clean["label"], names=None, classes=None, others="error", where=WHERE
@@ -133,6 +122,15 @@ def _images(stamps: Any) -> np.ndarray:
             "numbers [n, h, w, bands]"
         )
     return values
+
+
+def _chosen(catalogue: Any, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns all columns of a catalogue, those that `columns` names by their standard names."""
+    table = _columns(catalogue)
+    renamed = {k: v for k, v in columns.items() if isinstance(v, str)}
+    given = {k: to_native(v, k, WHERE) for k, v in columns.items() if not isinstance(v, str)}
+    rest = {n: n for n in table if n not in renamed.values() and n not in renamed}
+    return read(table.__getitem__, table, rest | renamed, where=WHERE) | given
 
 
 def _columns(catalogue: Any) -> dict[str, np.ndarray]:

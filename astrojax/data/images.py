@@ -16,7 +16,7 @@ from astrojax.data import keys, pixels, split, validate
 from astrojax.data.info import DataInfo, describe, measure_noise
 from astrojax.data.keys import BadPixels, Paths
 from astrojax.data.pictures import Unreadable
-from astrojax.data.source import Source, Subset
+from astrojax.data.source import ChosenImages, Source, Subset
 from astrojax.errors import UserError
 
 SKIP = '; data.unreadable = "skip" leaves such files out'
@@ -133,6 +133,7 @@ def open_source(
     bad_pixels: BadPixels = "error",
     unreadable: keys.Unreadable = "error",
     left_out: Mapping[str, int] | None = None,
+    of_classes: np.ndarray | None = None,
 ) -> StoredSource:
     """Puts stamps and columns together, after checks of a sample of the stamps.
 
@@ -148,6 +149,7 @@ def open_source(
             `astrojax.inference`, which flags such objects and damaged files).
         unreadable: "skip" reads every stamp now, and leaves out those that cannot be read.
         left_out: {reason: count} of what the reader left out.
+        of_classes: Positions of the objects of the classes wanted; the others are not read.
 
     Raises:
         UserError: No stamps, wrong number of bands, too small for the crop, NaN or infinite pixels
@@ -163,10 +165,15 @@ def open_source(
     described = call(describe, info, path="data.info", image_size=0, classes=classes)
     cut = Cut(described["bands"], described["unit"], crop, resize)
     counts = dict(left_out or {})
+    if of_classes is not None and len(of_classes) < len(images):
+        counts["objects of other classes (data.others)"] = len(images) - len(of_classes)
+        images, columns = _choose(images, columns, of_classes)
+        if not len(images):
+            raise UserError(f"{where} holds no object of the classes wanted")
     if unreadable == "skip":
         kept, lost = drop_unreadable(images, cut)
-        images, counts = Chosen(images, kept), counts | lost
-        columns = {name: values[kept] for name, values in columns.items()}
+        counts |= lost
+        images, columns = _choose(images, columns, kept)
     stamps = _sample(images, cut, bad_pixels, where)
     described["image_size"] = stamps[0].shape[0]
     if described["noise"] == "measure":
@@ -174,6 +181,12 @@ def open_source(
     told = DataInfo(**described, left_out=tuple(counts.items()))
     dtype = pixels.common_dtype(stamps)
     return StoredSource(images, columns, told, cut=cut, dtype=dtype, bad_pixels=bad_pixels)
+
+
+def _choose(
+    images: Images, columns: dict[str, np.ndarray], rows: np.ndarray
+) -> tuple[Images, dict[str, np.ndarray]]:
+    return ChosenImages(images, rows), {name: values[rows] for name, values in columns.items()}
 
 
 def _sample(images: Images, cut: Cut, bad_pixels: BadPixels, where: str) -> list[np.ndarray]:
@@ -340,23 +353,6 @@ def central_crop(
 
 def _empty(stamp: np.ndarray) -> bool:
     return bool(((stamp == 0).mean((0, 1)) > 0.25).any())
-
-
-class Chosen:
-    """Some of the stamps of a file."""
-
-    def __init__(self, images: Images, rows: np.ndarray):
-        self.images, self.rows = images, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Shaped[np.ndarray, "h w c"]:
-        return self.images[int(self.rows[index])]
-
-    def where(self, index: int) -> str:
-        """Returns what to call this stamp in a message."""
-        return self.images.where(int(self.rows[index]))
 
 
 def drop_unreadable(images: Images, cut: Cut) -> tuple[np.ndarray, dict[str, int]]:

@@ -1,5 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of the config keys that several readers share; `astrojax.config` checks values by them."""
+"""Types of the config keys that several readers share; `astrojax.config` checks values by them.
+
+What they mean is the same in every reader:
+
+    bad_pixels  "error" stops at NaN and infinite pixels, "mask" makes them zero
+    unreadable  "error" stops at a damaged image; "skip" reads every image once at start, names
+                those that cannot be read and counts them
+    max_pixels  pixels of an image beyond which it counts as unreadable
+    max_bytes   bytes of an image, as it is stored, beyond which it counts as unreadable
+    others      of objects in other classes than those wanted: "error", "drop", or "unlabelled"
+    split       see `astrojax.data.split.apply`
+"""
 
 from typing import Literal
 

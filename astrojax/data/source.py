@@ -79,14 +79,21 @@ class Subset:
         return self.source.column(name)[self.positions]
 
 
-def of_classes(source: Source, kept: np.ndarray) -> Source:
-    """Returns the objects of the classes wanted, at the positions `kept`; counts the others."""
-    left = len(source) - len(kept)
-    if not left:
-        return source
-    subset = Subset(source, kept)
-    subset.info = source.info.leaving_out({"objects of other classes (data.others)": left})
-    return subset
+class ChosenImages:
+    """Some of the stamps of a file."""
+
+    def __init__(self, images: Any, rows: np.ndarray):
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.images[int(self.rows[index])]
+
+    def where(self, index: int) -> str:
+        """Returns what to call this stamp in a message."""
+        return self.images.where(int(self.rows[index]))
 
 
 class WithColumns:

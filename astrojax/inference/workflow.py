@@ -210,15 +210,12 @@ def finetune(
     change(config, changes)
     result = finish(config, workdir)
     if compare:
-        scratch = finetuning.build(start, data, found, scheme="scratch", **options)
-        change(scratch, changes)
-        probe = finetuning.build(start, data, found, scheme="head", **options)
-        change(probe, changes)
-        runs = {
-            scheme: result,
-            "head": finish(probe, workdir / "head") if scheme != "head" else result,
-            "scratch": finish(scratch, workdir / "scratch"),
-        }
+        runs = {scheme: result}
+        for other in ("head", "scratch"):
+            if other not in runs:
+                config = finetuning.build(start, data, found, scheme=other, **options)
+                change(config, changes)
+                runs[other] = finish(config, workdir / other)
         table = {name: run.metrics for name, run in runs.items()}
         files.write_json(workdir / _COMPARISON, table)
         print(json.dumps(table, indent=2))

@@ -127,8 +127,6 @@ def write(
             writer = {".parquet": _parquet, ".ecsv": _ecsv, ".vot": _votable}[out.suffix]
             writer(parts, temporary, meta)
         check_ids(temporary, count)
-        writer(parts, temporary, meta)
-        check_ids(temporary, count)
 
 
 def provenance(path: Path) -> dict[str, Any]:

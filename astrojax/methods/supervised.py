@@ -31,6 +31,9 @@ from astrojax.methods import Batch, Method
 from astrojax.nn import backbones, layers, mixture
 
 _NUMBERS = ("huber", "squared", "absolute", "gaussian", "mixture")
+Error = Literal[
+    "cross_entropy", "binary", "huber", "squared", "absolute", "gaussian", "mixture", "votes"
+]
 _SUFFIXES = {"binary": "_probability", "votes": "_fraction"}
 
 
@@ -76,16 +79,7 @@ class Supervised(Method):
         mlp_init: layers.Init,
         target: str | tuple[str, ...],
         outputs: int,
-        error: Literal[
-            "cross_entropy",
-            "binary",
-            "huber",
-            "squared",
-            "absolute",
-            "gaussian",
-            "mixture",
-            "votes",
-        ],
+        error: Error,
         huber_delta: float,
         target_offset: tuple[float, ...],
         target_scale: tuple[float, ...],
@@ -100,21 +94,14 @@ class Supervised(Method):
         info: DataInfo,
         rngs: nnx.Rngs,
     ):
-        if (error == "votes") != bool(questions) or sum(questions) not in (0, outputs):
-            raise UserError(
-                f"config key 'method.questions' is {questions!r}: with method.error='votes' the "
-                f"answers of all questions add up to method.outputs, {outputs}; it is () otherwise"
-            )
+        _check_questions(error, questions, outputs)
         if isinstance(class_weights, tuple) and len(class_weights) != outputs:
             raise UserError(
                 f"config key 'method.class_weights' has {len(class_weights)} values for "
                 f"{outputs} classes"
             )
-        for name, values in (("target_offset", target_offset), ("target_scale", target_scale)):
-            if error in _NUMBERS and len(values) not in (1, outputs):
-                raise UserError(
-                    f"config key 'method.{name}' has {len(values)} values for {outputs} outputs"
-                )
+        if error in _NUMBERS:
+            _check_lengths(outputs, target_offset=target_offset, target_scale=target_scale)
         self.names = (target,) if isinstance(target, str) else target
         self.columns = ("image", *self.names)
         self.view = views.make(view, info=info, path="method.view")
@@ -325,6 +312,22 @@ class Supervised(Method):
         else:
             error = residual**2 if self.error == "squared" else jnp.abs(residual)
         return error.mean(-1), known.astype(jnp.float32)
+
+
+def _check_questions(error: Error, questions: tuple[int, ...], outputs: int) -> None:
+    if (error == "votes") != bool(questions) or sum(questions) not in (0, outputs):
+        raise UserError(
+            f"config key 'method.questions' is {questions!r}: with method.error='votes' the "
+            f"answers of all questions add up to method.outputs, {outputs}; it is () otherwise"
+        )
+
+
+def _check_lengths(outputs: int, **values: tuple[float, ...]) -> None:
+    for name, given in values.items():
+        if len(given) not in (1, outputs):
+            raise UserError(
+                f"config key 'method.{name}' has {len(given)} values for {outputs} outputs"
+            )
 
 
 def _concentration(output: Float[Array, "b k"]) -> Float[Array, "b k"]:

@@ -2,6 +2,7 @@
 """From config sections to one optax transformation. Durations are in epochs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -158,21 +159,18 @@ def build(
 
     Args:
         optimizer: `name` is adam, adamw, sgd, lars or larc; the other keys are its keywords.
-        schedule: `name` is constant, cosine or cosine_annealing; the other keys are its keywords.
+        schedule: `name` is constant, cosine or cosine_annealing; the others are its keywords.
         decay_bias_and_norm: Whether weight decay (and the trust ratio of LARS and LARC) applies to
             parameters with fewer than two axes: biases and norm scales.
-        fixed_lr: Parts of the method, e.g. ("predictor",), that stay at the peak rate.
-        frozen: Parts of the method that are not trained, e.g. ("backbone",).
+        fixed_lr: Parts that stay at the peak rate, e.g. ("predictor",).
+        frozen: Parts that are not trained, e.g. ("backbone",).
         clip_norm: Global gradient norm above which gradients are scaled down, or None.
         accumulate: Batches whose gradients are averaged for one update. Schedules count updates,
-            and so does `Method.after_update` (momentum encoders); batch norms and queues of keys
-            take every batch as it comes.
+            and so does `Method.after_update`; batch norms and queues take every batch.
         skip_nonfinite: How many updates in a row with a NaN or Inf gradient are skipped (and
             counted) before one is let through, which stops the run; 0 skips none.
-        layer_decay: {part: factor}: the rate of each layer of a backbone is the factor times that
-            of the layer above it, so that what is near the pixels moves least; None for one rate.
-        thaw_epochs: {part: epochs}: parts that stay as they are at first, and are trained after
-            so many epochs (gradual fine-tuning).
+        layer_decay: {part: factor} from one layer's rate to that of the layer below it.
+        thaw_epochs: {part: epochs} before which a part is not trained (gradual fine-tuning).
         params: The parameters, for their paths and shapes.
         steps_per_epoch: Steps in an epoch.
         total_steps: Steps in the run.
@@ -185,19 +183,12 @@ def build(
     epoch, total = steps_per_epoch / accumulate, max(total_steps // accumulate, 1)
     curve = schedule(epoch=epoch, total=total)
 
-    def decays(tree: Any) -> Any:
-        return jax.tree.map(lambda p: decay_bias_and_norm or p.ndim > 1, tree)
-
-    def one(rate: Any) -> optax.GradientTransformation:
-        return optimizer(rate=rate, decays=decays, total=total)
-
-    tx = one(curve)
+    decays = partial(_decays, decay_bias_and_norm)
+    tx = optimizer(rate=curve, decays=decays, total=total)
     if fixed_lr or frozen:
-        kinds = {
-            "scheduled": tx,
-            "constant": one(schedule.arguments["peak_value"]),
-            "frozen": optax.set_to_zero(),
-        }
+        peak = schedule.arguments["peak_value"]
+        constant = optimizer(rate=peak, decays=decays, total=total)
+        kinds = {"scheduled": tx, "constant": constant, "frozen": optax.set_to_zero()}
         tx = optax.partition(kinds, _labels(params, fixed_lr, frozen))
     tx = layerwise.scaled(tx, params, layer_decay or {}, thaw_epochs or {}, epoch)
     if clip_norm is not None:
@@ -207,6 +198,11 @@ def build(
     if accumulate > 1:
         tx = optax.MultiSteps(tx, accumulate).gradient_transformation()
     return tx, lambda step: curve(step // accumulate)
+
+
+def _decays(bias_and_norm: bool, tree: Any) -> Any:
+    """Returns {parameter: whether it decays}."""
+    return jax.tree.map(lambda p: bias_and_norm or p.ndim > 1, tree)
 
 
 def bind_section(section: dict) -> Bound:

@@ -291,7 +291,6 @@ def _written(tmp_path, columns, suffix):
         parts.add([fields.Field(k, v[rows], "uJy" * (k == "f"), "é") for k, v in columns.items()])
     meta = {"model": "é", "objects": len(columns["id"])}
     writers.write(parts.files(), out, meta, count=len(columns["id"]), remove=parts.folder)
-    parts.remove()
     return Table.read(out)
 
 

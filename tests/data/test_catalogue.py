@@ -36,7 +36,7 @@ def cutouts(tmp_path, rng, info):
         "hdus": 0,
         "unreadable": "error",
         "zero_points": None,
-        "info": info("r"),
+        "info": info("r", pixel_scale=None),
         "crop": None,
         "bad_pixels": "error",
         "split": None,

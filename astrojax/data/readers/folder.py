@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from astrojax.data import images, pictures, validate
-from astrojax.data.classes import encode_labels
+from astrojax.data.classes import Encoder
 from astrojax.data.keys import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -65,58 +65,37 @@ def load(
     Args:
         path: A folder to divide, a folder with the folders train, val and test, or
             {"train": folder, "validation": folder, "test": folder}.
-        id_from: "stem" (the file name without its suffix) or "path" (`<class>/<stem>`, for files
-            that are numbered within their class).
-        unreadable: What of damaged files: "error", or "skip", which decodes every file once at
-            start, names those that cannot be read and counts them.
-        classes: The classes wanted, in order: each a folder name, or
-            (new name, (folder names to merge)); None: all folders in alphabetical order.
+        id_from: "stem" (file name without suffix), or "path" (`<class>/<stem>`).
+        classes: The classes wanted, in order: each a folder, or (new name, (folders to merge));
+            None: all folders in alphabetical order.
         others: What of files in other classes: "error", "drop" or "unlabelled".
         info: See `astrojax.data.info.describe`. NPY arrays are [h w c], or [h w] for one band.
         crop: Side of the central square to cut, or None.
         resize: Side to resample pictures to, or None.
-        bad_pixels: "error" or "mask".
-        max_pixels: Pixels of an image beyond which it counts as unreadable.
-        max_bytes: Bytes of a file beyond which it counts as unreadable.
-        split: See `astrojax.data.split.apply`.
+        bad_pixels: See `astrojax.data.keys`.
+        unreadable: See `astrojax.data.keys`.
+        max_pixels: See `astrojax.data.keys`.
+        max_bytes: See `astrojax.data.keys`.
+        split: See `astrojax.data.keys`.
 
     Raises:
         UserError: No pictures, two files with one id, a damaged file, a grey image where bands are
             three, or any of `astrojax.data.validate`.
     """
     path, base = _splits(path)
-    folders = [p for p in ([path] if isinstance(path, str) else path.values()) if p is not None]
-    listings = {folder: Listing(validate.file(folder), SUFFIXES) for folder in folders}
-    names = sorted({name for listing in listings.values() for name in _classes(listing)})
+    folders = [path] if isinstance(path, str) else path.values()
+    listings = {p: Listing(validate.file(p), SUFFIXES) for p in folders if p is not None}
+    names = tuple(sorted({name for listing in listings.values() for name in _classes(listing)}))
+    encode = Encoder(classes, others)
+    cuts: dict = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    cuts["unreadable"] = unreadable
 
     def open_one(one: str, _: str) -> images.StoredSource:
-        listing = listings[one]
-        files, lost = _pictures(listing, bool(names))
-        if not files:
-            raise UserError(f"folder {one!r} holds no {', '.join(SUFFIXES)} files")
-        columns, named = {}, None
-        if names:
-            index = {name: i for i, name in enumerate(names)}
-            folder = [index[f.relative_to(listing.folder).parts[0]] for f in files]
-            columns["label"], named, kept = encode_labels(
-                np.array(folder), names=tuple(names), classes=classes, others=others, where=one
-            )
-            if len(kept) < len(files):
-                lost["files of other classes"] = len(files) - len(kept)
-            files, columns = [files[k] for k in kept], {"label": columns["label"][kept]}
-        columns["id"] = _ids(files, base or listing.folder, id_from)
-        return images.open_source(
-            FileImages(files, len(info.get("bands", ())), max_pixels, max_bytes),
-            columns,
-            info=info,
-            where=one,
-            classes=named,
-            crop=crop,
-            resize=resize,
-            bad_pixels=bad_pixels,
-            unreadable=unreadable,
-            left_out=lost,
-        )
+        files, labels, named, lost = _labelled(listings[one], names, encode)
+        columns = {"id": _ids(files, base or listings[one].folder, id_from)} | labels
+        stamps = FileImages(files, len(info.get("bands", ())), max_pixels, max_bytes)
+        said: dict = {"info": info, "where": one, "classes": named, "left_out": lost}
+        return images.open_source(stamps, columns, **said, **cuts)
 
     return images.split_paths(open_one, path, split)
 
@@ -142,6 +121,32 @@ def _classes(listing: Listing) -> set[str]:
     """Returns the folders, links among them, that hold pictures."""
     parts = (f.relative_to(listing.folder).parts for f in listing.files)
     return {p[0] for p in parts if len(p) > 1}
+
+
+def _labelled(
+    listing: Listing, names: tuple[str, ...], encode: Encoder
+) -> tuple[list[Path], dict[str, np.ndarray], tuple[str, ...] | None, dict[str, int]]:
+    """Returns the files to read, their column `label`, the classes, and {reason: left out}.
+
+    Args:
+        listing: What is in a folder.
+        names: Folders of classes, of all splits; none: there are no labels.
+        encode: The classes wanted.
+
+    Raises:
+        UserError: The folder has no picture.
+    """
+    files, lost = _pictures(listing, bool(names))
+    if not files:
+        raise UserError(f"folder '{listing.folder}' holds no {', '.join(SUFFIXES)} files")
+    if not names:
+        return files, {}, None, lost
+    index = {name: i for i, name in enumerate(names)}
+    folder = np.array([index[f.relative_to(listing.folder).parts[0]] for f in files])
+    labels, named, kept = encode(folder, names, str(listing.folder))
+    if len(kept) < len(files):
+        lost["files of other classes"] = len(files) - len(kept)
+    return [files[k] for k in kept], {"label": labels[kept]}, named, lost
 
 
 def _pictures(listing: Listing, labelled: bool) -> tuple[list[Path], dict[str, int]]:

@@ -32,7 +32,7 @@ from astrojax.data.keys import (
     Sentinels,
     Unreadable,
 )
-from astrojax.data.source import Source, of_classes
+from astrojax.data.source import Source
 from astrojax.data.tables import hdf5_columns
 from astrojax.errors import UserError
 
@@ -72,59 +72,44 @@ def load(
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
-        bad_pixels: "error" or "mask".
         follow_links: Whether datasets may be in other files that the file names (external links,
             external storage, virtual data sets); only for files that you trust.
-        unreadable: What of damaged stamps: "error", or "skip", which reads every stamp once at
-            start, names those that cannot be read and counts them.
-        max_pixels: Pixels of a stamp beyond which the file is refused.
-        max_bytes: Bytes of a stamp beyond which the file is refused.
-        split: See `astrojax.data.split.apply`.
+        bad_pixels: See `astrojax.data.keys`.
+        unreadable: See `astrojax.data.keys`.
+        max_pixels: See `astrojax.data.keys`.
+        max_bytes: See `astrojax.data.keys`.
+        split: See `astrojax.data.keys`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
     encode = Encoder(classes, others)
+    cuts: dict[str, Any] = {"crop": crop, "bad_pixels": bad_pixels, "unreadable": unreadable}
 
     def open_one(one: str, name: str) -> Source:
         names = images.with_thinning(columns, label_thinning, name)
         file = validate.file(one)
         stamps, found = open_images(file, names, layout, follow_links=follow_links)
         stamps.check(max_pixels, max_bytes)
-        clean = standardise(
-            found,
-            sentinels=sentinels or {},
-            where=stamps.path.name,
-            extinction=info.get("extinction"),
-        )
-        found_classes, kept = _encoded(clean, len(stamps), encode, stamps.path.name)
-        source = images.open_source(
-            stated.chosen(stamps, stamps.stated, info, stamps.path.name),
-            clean,
-            info=info,
-            where=stamps.path.name,
-            classes=found_classes,
-            crop=crop,
-            bad_pixels=bad_pixels,
-            unreadable=unreadable,
-        )
-        return of_classes(source, kept)
+        dust = info.get("extinction")
+        clean = standardise(found, sentinels=sentinels or {}, where=file.name, extinction=dust)
+        label = _encoded(clean, encode, file.name)
+        chosen = stated.chosen(stamps, stamps.stated, info, file.name)
+        return images.open_source(chosen, clean, info=info, where=file.name, **label, **cuts)
 
     return images.thin_training(images.split_paths(open_one, path, split))
 
 
-def _encoded(
-    columns: dict[str, np.ndarray], size: int, encode: Encoder, where: str
-) -> tuple[tuple[str, ...] | None, np.ndarray]:
-    """Encodes the label, if there is one; returns its classes and the positions to keep."""
+def _encoded(columns: dict[str, np.ndarray], encode: Encoder, where: str) -> dict[str, Any]:
+    """Encodes the label, if there is one; returns `classes` and `of_classes` of the source."""
     if "label" not in columns:
-        return None, np.arange(size)
+        return {}
     labels = None if encode.classes else indices(columns["label"])
     if labels is not None:
         columns["label"] = labels
-        return None, np.arange(size)
+        return {}
     columns["label"], classes, kept = encode(columns["label"], None, where)
-    return classes, kept
+    return {"classes": classes, "of_classes": kept}
 
 
 def open_images(

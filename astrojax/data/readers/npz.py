@@ -27,7 +27,7 @@ from astrojax.data.keys import (
     Unreadable,
 )
 from astrojax.data.native import to_native
-from astrojax.data.source import Source, of_classes
+from astrojax.data.source import Source
 from astrojax.errors import UserError
 
 
@@ -63,17 +63,17 @@ def load(
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         resize: Side to resample pictures to, or None.
-        bad_pixels: "error" or "mask".
-        unreadable: What of damaged pictures: "error", or "skip", which decodes every one at start,
-            names those that cannot be read and counts them.
-        max_pixels: Pixels of an image beyond which it counts as unreadable.
-        max_bytes: Bytes of an encoded picture beyond which it counts as unreadable.
-        split: See `astrojax.data.split.apply`.
+        bad_pixels: See `astrojax.data.keys`.
+        unreadable: See `astrojax.data.keys`.
+        max_pixels: See `astrojax.data.keys`.
+        max_bytes: See `astrojax.data.keys`.
+        split: See `astrojax.data.keys`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
     cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    cuts["unreadable"] = unreadable
     encode = Encoder(classes, others)
     limits = (max_pixels, max_bytes)
 
@@ -82,33 +82,26 @@ def load(
         arrays = _arrays(file, columns, class_names)
         found = read(arrays.__getitem__, arrays, columns, where=file.name)
         clean = standardise(found, sentinels=sentinels or {}, where=file.name)
-        names, kept = None, None
-        if "label" in clean:
-            own = _names(arrays, class_names, file.name)
-            clean["label"], names, kept = encode(clean["label"], own, file.name)
-        elif classes is not None:
-            raise UserError("data.classes is set, but data.columns names no label")
+        label = _encoded(clean, _names(arrays, class_names, file.name), encode, file.name)
         said = _stated(arrays, columns)
         count = len(said.get("bands", info.get("bands", ())))
         stamps = _stamps(file, arrays, columns, layout, count, limits)
         stamps = stated.chosen(stamps, said, info, file.name)
-        if kept is not None and len(kept) < len(stamps) and unreadable == "skip":
-            # Those that are left out are not read.
-            stamps = images.Chosen(stamps, kept)
-            clean = {name: values[kept] for name, values in clean.items()}
-            kept = None
-        source = images.open_source(
-            stamps,
-            clean,
-            info=info,
-            where=file.name,
-            classes=names,
-            unreadable=unreadable,
-            **cuts,
-        )
-        return source if kept is None else of_classes(source, kept)
+        return images.open_source(stamps, clean, info=info, where=file.name, **label, **cuts)
 
     return images.split_paths(open_one, path, split)
+
+
+def _encoded(
+    columns: dict[str, np.ndarray], own: tuple[str, ...] | None, encode: Encoder, where: str
+) -> dict[str, Any]:
+    """Encodes the label, if there is one; returns `classes` and `of_classes` of the source."""
+    if "label" in columns:
+        columns["label"], names, kept = encode(columns["label"], own, where)
+        return {"classes": names, "of_classes": kept}
+    if encode.classes is not None:
+        raise UserError("data.classes is set, but data.columns names no label")
+    return {}
 
 
 def _names(

@@ -9,11 +9,13 @@ Hugging Face `datasets` on local Parquet are read as they are, without that libr
 hub has it, images as {bytes, path} records or nested arrays, class names from the schema.
 """
 
+import dataclasses
 import glob
 import json
 import os
 import threading
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from astrojax.data.keys import (
     Sentinels,
     Unreadable,
 )
-from astrojax.data.source import Source, of_classes
+from astrojax.data.source import Source
 from astrojax.data.split import NAMES
 from astrojax.errors import UserError
 from astrojax.files import reading
@@ -66,54 +68,42 @@ def load(
     """Opens Parquet shards.
 
     Args:
-        path: A file or glob to divide, {"train": ..., "validation": ..., "test": ...}, or a folder
-            whose files, or those in its `data`, are named as on the hub: train-00000-of-00002.
+        path: A file or glob to divide, one for each split, or a folder as the hub has it.
         columns: {standard name: column}; "image" is needed. See `astrojax.data.columns`.
-        shape: Shape of a flattened or nested image, in the order of `layout`; None for encoded
-            images.
+        shape: Shape of a flattened or nested image in the order of `layout`; None: encoded.
         layout: "nchw" or "nhwc".
-        label_thinning: f of `use_redshift_{f}`, which hides redshifts of the training split; or
-            None for all labels.
-        classes: Names of integer labels, or the classes wanted of text (as in `readers.npz`); None:
-            those in Hugging Face's schema, or the names in the file, or integers as they are.
+        label_thinning: f of `use_redshift_{f}`, which hides redshifts in training, or None.
+        classes: Names of integer labels, or the classes wanted of text (as in `readers.npz`);
+            None: those in Hugging Face's schema or in the file, or integers as they are.
         others: What of objects in other classes: "error", "drop" or "unlabelled".
         sentinels: {standard name: values that mean missing}.
         info: See `astrojax.data.info.describe`.
         crop: Side of the central square to cut, or None.
         resize: Side to resample pictures to, or None.
-        bad_pixels: "error" or "mask".
-        unreadable: What of damaged images: "error", or "skip", which reads every one at start,
-            names those that cannot be read and counts them.
-        max_pixels: Pixels of an image beyond which it counts as unreadable.
-        max_bytes: Bytes of an image, as it is stored, beyond which it counts as unreadable.
-        split: See `astrojax.data.split.apply`.
+        bad_pixels: See `astrojax.data.keys`.
+        unreadable: See `astrojax.data.keys`.
+        max_pixels: See `astrojax.data.keys`.
+        max_bytes: See `astrojax.data.keys`.
+        split: See `astrojax.data.keys`.
 
     Raises:
         UserError: See `astrojax.data.validate`.
     """
-    cuts: dict[str, Any] = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
-    cuts["unreadable"] = unreadable
+    cuts: dict = {"crop": crop, "resize": resize, "bad_pixels": bad_pixels}
+    cuts["unreadable"], dust = unreadable, info.get("extinction")
     encoders = Encoder(classes, others), Encoder(None, others)
-    if shape is not None:
-        sides = shape[-2:] if layout == "nchw" else shape[:2]
-        pictures.check_size(sides, "config key 'data.shape'", max_pixels)
+    stored = Stored(shape, layout, len(info.get("bands", ())), max_pixels, max_bytes)
 
     def open_one(one: str, name: str) -> Source:
-        files = _shards(one)
-        where = files[0].name if len(files) == 1 else f"{len(files)} shards of {one}"
+        files, where = _shards(one)
         names = images.with_thinning(columns, label_thinning, name)
-        available = _available(files)
-        image = validate.key(names.get("image", "image"), available, where)
-        limits = (max_pixels, max_bytes)
-        stamps = ParquetImages(files, image, shape, layout, len(info.get("bands", ())), limits)
-        found = read(lambda n: _column(files, n), available, names, where=where)
-        dust = info.get("extinction")
+        image = validate.key(names.get("image", "image"), available := _available(files), where)
+        found = read(partial(_column, files), available, names, where=where)
         clean = standardise(found, sentinels=sentinels or {}, where=where, extinction=dust)
-        own = class_names(files[0], names.get("label"))
-        named, kept = _encoded(clean, len(stamps), own, encoders, where)
-        stamps = stated.chosen(stamps, _stated(files[0], image), info, where)
-        source = images.open_source(stamps, clean, info=info, where=where, classes=named, **cuts)
-        return of_classes(source, kept)
+        label = _encoded(clean, class_names(files[0], names.get("label")), encoders, where)
+        said = _stated(files[0], image)
+        stamps = stated.chosen(ParquetImages(files, image, stored), said, info, where)
+        return images.open_source(stamps, clean, info=info, where=where, **label, **cuts)
 
     return images.thin_training(images.split_paths(open_one, _paths(path), split))
 
@@ -125,22 +115,20 @@ def _paths(path: Paths) -> Paths:
 
 def _encoded(
     columns: dict[str, np.ndarray],
-    size: int,
     own: tuple[str, ...] | None,
     encoders: tuple[Encoder, Encoder],
     where: str,
-) -> tuple[tuple[str, ...] | None, np.ndarray]:
-    """Encodes the label, if there is one; returns its classes and the positions to keep.
+) -> dict[str, Any]:
+    """Encodes the label, if there is one; returns `classes` and `of_classes` of the source.
 
     Args:
         columns: Columns; the label is replaced.
-        size: Number of rows.
         own: Names of the classes in the schema.
         encoders: Of labels with names, and of labels for which the config has the names.
         where: What to call the file.
     """
     if "label" not in columns:
-        return None, np.arange(size)
+        return {}
     encode, by_index = encoders
     classes, labels = encode.classes, indices(columns["label"])
     if labels is None:
@@ -151,8 +139,8 @@ def _encoded(
         columns["label"], named, kept = encode(labels, own, where)
     else:
         columns["label"] = labels
-        return None, np.arange(size)
-    return named, kept
+        return {}
+    return {"classes": named, "of_classes": kept}
 
 
 def _chosen(classes: Classes, own: tuple[str, ...] | None) -> bool:
@@ -199,9 +187,11 @@ def class_names(file: Path, column: str | None) -> tuple[str, ...] | None:
         return tuple(map(str, feature["names"])) if labelled else None
 
 
-def _shards(path: str) -> list[Path]:
-    found = sorted(glob.glob(os.path.expanduser(path)))
-    return [Path(f) for f in found] if found else [validate.file(path)]
+def _shards(path: str) -> tuple[list[Path], str]:
+    """Returns the files that match a pattern, and what to call them."""
+    files = [Path(f) for f in sorted(glob.glob(os.path.expanduser(path)))]
+    files = files or [validate.file(path)]
+    return files, files[0].name if len(files) == 1 else f"{len(files)} shards of {path}"
 
 
 def _stated(file: Path, image: str) -> dict[str, Any]:
@@ -243,22 +233,33 @@ def _column(files: list[Path], name: str) -> Any:
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], kinds.pop())
 
 
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """How images lie in a column; the keywords are those of `load`.
+
+    Raises:
+        UserError: The shape has too many pixels.
+    """
+
+    shape: tuple[int, ...] | None
+    layout: Layout
+    bands: int
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_BYTES
+
+    def __post_init__(self) -> None:
+        if self.shape is not None:
+            sides = self.shape[-2:] if self.layout == "nchw" else self.shape[:2]
+            pictures.check_size(sides, "config key 'data.shape'", self.max_pixels)
+
+
 class ParquetImages:
     """The image column of some shards, read by row group."""
 
-    def __init__(
-        self,
-        files: list[Path],
-        name: str,
-        shape: tuple[int, ...] | None,
-        layout: str,
-        bands: int,
-        limits: tuple[int, int] = (MAX_PIXELS, MAX_BYTES),
-    ):
+    def __init__(self, files: list[Path], name: str, stored: Stored):
         import pyarrow.parquet as pq
 
-        self.files, self.name, self.shape, self.layout = files, name, shape, layout
-        self.bands, (self.max_pixels, self.max_bytes) = bands, limits
+        self.files, self.name, self.stored = files, name, stored
         # Where each row group starts, over all shards, and which (shard, group) it is.
         self.groups: list[tuple[int, int]] = []
         sizes = [0]
@@ -279,12 +280,12 @@ class ParquetImages:
         value = rows.get(index - int(self.starts[group]))
         if value is None:
             raise pictures.Unreadable(f"{self.where(index)} has no image")
-        if value.nbytes > self.max_bytes:
+        if value.nbytes > self.stored.max_bytes:
             raise pictures.Unreadable(
                 f"{self.where(index)} has {value.nbytes} bytes, more than data.max_bytes = "
-                f"{self.max_bytes}"
+                f"{self.stored.max_bytes}"
             )
-        if self.shape is not None:
+        if self.stored.shape is not None:
             return self._reshape(value, index)
         if not value.nbytes:
             raise pictures.Unreadable(
@@ -293,9 +294,9 @@ class ParquetImages:
             )
         return pictures.decode(
             value.tobytes(),
-            bands=self.bands,
+            bands=self.stored.bands,
             where=self.where(index),
-            max_pixels=self.max_pixels,
+            max_pixels=self.stored.max_pixels,
         )
 
     def where(self, index: int) -> str:
@@ -303,15 +304,15 @@ class ParquetImages:
         return f"{self.files[0].parent.name}, Parquet row {index}"
 
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
-        shape = self.shape or ()
+        shape = self.stored.shape or ()
         if flat.size != np.prod(shape):
             raise pictures.Unreadable(
-                f"{self.where(index)}: {flat.size} pixels, but data.shape is {self.shape}"
+                f"{self.where(index)}: {flat.size} pixels, but data.shape is {shape}"
             )
         image = flat.reshape(shape)
         if len(shape) == 2:
             return image[..., None]
-        return image.transpose(1, 2, 0) if self.layout == "nchw" else image
+        return image.transpose(1, 2, 0) if self.stored.layout == "nchw" else image
 
     def _group(self, group: int, index: int) -> "ArrowRows":
         import pyarrow.parquet as pq
@@ -333,10 +334,10 @@ class ParquetImages:
         columns = (group.column(i) for i in range(group.num_columns))
         mine = (c for c in columns if c.path_in_schema.split(".")[0] == self.name)
         size = sum(c.total_uncompressed_size for c in mine)
-        if size > self.max_bytes * max(group.num_rows, 1):
+        if size > self.stored.max_bytes * max(group.num_rows, 1):
             raise pictures.Unreadable(
                 f"{self.where(index)} has {size // max(group.num_rows, 1)} bytes, more than "
-                f"data.max_bytes = {self.max_bytes}"
+                f"data.max_bytes = {self.stored.max_bytes}"
             )
 
     def _bytes(self) -> int:
