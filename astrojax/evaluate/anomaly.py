@@ -68,6 +68,12 @@ def detection(
     }
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, anomalous: tuple[str, ...]) -> None:
+    """Raises `UserError` if a split or a class that counts as anomalous is not there."""
+    _, test = quantities.require(tables, "anomaly", "train", "test")
+    _truth(quantities.labels(test), sources["test"].info, anomalous)
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

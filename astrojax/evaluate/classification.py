@@ -35,6 +35,17 @@ def confusion(
     return confusion_matrix(label, predicted, labels=np.arange(size))
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if there are no class predictions or no labels."""
+    train, test = quantities.require(tables, "classification", "train", "test")
+    known = quantities.labels(train) is not None and quantities.labels(test) is not None
+    if "class_probability" not in test.predictions or not known:
+        raise UserError(
+            "evaluation 'classification' needs predicted and true classes: choose a method with a "
+            "classifier and data with a 'label' column"
+        )
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -55,13 +66,9 @@ def evaluate(
     Raises:
         UserError: There are no class predictions or no labels.
     """
-    train, test = quantities.require(tables, "classification", "train", "test")
-    label, known = quantities.labels(test), quantities.labels(train)
-    if "class_probability" not in test.predictions or label is None or known is None:
-        raise UserError(
-            "evaluation 'classification' needs predicted and true classes: choose a method with a "
-            "classifier and data with a 'label' column"
-        )
+    check(tables)
+    test = tables["test"]
+    label, known = (np.asarray(quantities.labels(tables[split])) for split in ("test", "train"))
     names = quantities.class_names(sources["test"].info, label)
     probability = np.asarray(test.predictions["class_probability"], float)[label >= 0]
     predicted, confidence = probability.argmax(axis=1), probability.max(axis=1)

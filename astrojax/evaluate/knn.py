@@ -161,6 +161,11 @@ def choose_k(
     return max(accuracy, key=accuracy.__getitem__)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if a split is not there."""
+    quantities.require(tables, "knn", "train", "validation", "test")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

@@ -143,6 +143,13 @@ def subset(label: Int[np.ndarray, " n"], *, fraction: float, seed: int) -> Int[n
     return np.sort(np.concatenate(rows))
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, targets: tuple[str, ...]) -> None:
+    """Raises `UserError` if a split, or a scalar to regress, is not there."""
+    quantities.require(tables, "linear_probe", "train", "validation", "test")
+    for split in ("train", "validation", "test"):
+        quantities.pick(tables[split], sources[split].info, targets, "linear_probe.targets")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

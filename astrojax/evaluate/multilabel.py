@@ -27,6 +27,18 @@ def metrics(probability: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]) 
     }
 
 
+def check(tables: dict[str, Any], *, targets: tuple[str, ...]) -> None:
+    """Raises `UserError` if a label has no column, no prediction or no value."""
+    (table,) = quantities.require(tables, "multilabel", "test")
+    for name in targets:
+        if name not in table.columns or f"{name}_probability" not in table.predictions:
+            raise UserError(
+                f"evaluation 'multilabel' names {name!r}, which the data or the method lack"
+            )
+        if not np.isfinite(np.asarray(table.columns[name], float)).any():
+            raise UserError(f"no object of the test set has a value of {name!r}")
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -47,19 +59,14 @@ def evaluate(
     Raises:
         UserError: A label has no column, no prediction or no value.
     """
-    (table,) = quantities.require(tables, "multilabel", "test")
+    check(tables, targets=targets)
+    table = tables["test"]
     numbers: dict[str, float] = {}
     curves = {}
     for name in targets:
-        if name not in table.columns or f"{name}_probability" not in table.predictions:
-            raise UserError(
-                f"evaluation 'multilabel' names {name!r}, which the data or the method lack"
-            )
         label = np.asarray(table.columns[name], float)
         probability = np.asarray(table.predictions[f"{name}_probability"], float)
         known = np.isfinite(label) & np.isfinite(probability)
-        if not known.any():
-            raise UserError(f"no object of the test set has a value of {name!r}")
         pair = probability[known], label[known].astype(int)
         scores = resampling.with_bootstrap_errors(
             metrics, *pair, seed=seed, n_bootstrap=n_bootstrap

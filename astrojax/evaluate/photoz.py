@@ -134,6 +134,18 @@ def binned_figure(bins: dict[str, list[float]], path: Path, xlabel: str) -> Path
     return plots.save(figure, path)
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, magnitude: str) -> None:
+    """Raises `UserError` if redshifts, or the scalar to bin by, are not there."""
+    (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
+    if "redshift" not in table.predictions or "redshift" not in table.columns:
+        raise UserError(
+            "evaluation 'photoz' needs predicted and reference redshifts: choose a method with a "
+            "redshift head and data with a 'redshift' column"
+        )
+    if magnitude:
+        quantities.pick(table, info, (magnitude,), "photoz.magnitude")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -160,12 +172,8 @@ def evaluate(
     Raises:
         UserError: There is no redshift prediction or no reference redshift.
     """
-    (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
-    if "redshift" not in table.predictions or "redshift" not in table.columns:
-        raise UserError(
-            "evaluation 'photoz' needs predicted and reference redshifts: choose a method with a "
-            "redshift head and data with a 'redshift' column"
-        )
+    check(tables, sources, magnitude=magnitude)
+    table, info = tables["test"], sources["test"].info
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
     z_ref = z_ref[known]

@@ -16,6 +16,16 @@ from astrojax.evaluate.report import Section
 from astrojax.simulate.survey import mock as simulator
 from astrojax.simulate.survey.template_fitting import fit
 
+_COLUMNS = ("flux", "flux_error", "ebv", "redshift")
+
+
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if the data lack a column that the fit takes."""
+    (table,) = quantities.require(tables, "template_fit", "test")
+    missing = [name for name in _COLUMNS if name not in table.columns]
+    if missing:
+        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)} in the data")
+
 
 def evaluate(
     tables: dict[str, Any],
@@ -35,12 +45,8 @@ def evaluate(
     Raises:
         UserError: The data are not of the embedded survey.
     """
-    (table,) = quantities.require(tables, "template_fit", "test")
-    needed = ("flux", "flux_error", "ebv", "redshift")
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)} in the data")
-    flux, error, ebv, z_ref = (np.asarray(table.columns[name]) for name in needed)
+    check(tables)
+    flux, error, ebv, z_ref = (np.asarray(tables["test"].columns[name]) for name in _COLUMNS)
     known = np.isfinite(z_ref)
     found = fit(flux[known], error[known], ebv[known], survey=simulator.named(survey))
     z_fit, z_ref = np.asarray(found.median, np.float64), z_ref[known].astype(np.float64)

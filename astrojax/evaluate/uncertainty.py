@@ -122,6 +122,12 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
     return plots.save(canvas, path)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if redshifts are not predicted, or no object has one."""
+    for table in quantities.require(tables, "uncertainty", "validation", "test"):
+        _check_redshifts(table)
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -205,16 +211,20 @@ class _Scored(NamedTuple):
     density: mixture.Mixture | None
 
 
-def _scored(table: Any) -> _Scored:
+def _check_redshifts(table: Any) -> None:
     if "redshift" not in table.predictions or "redshift" not in table.columns:
         raise UserError(
             "evaluation 'uncertainty' needs predicted and reference redshifts: choose a method "
             "with a redshift head and data with a 'redshift' column"
         )
+    if not np.isfinite(np.asarray(table.columns["redshift"], np.float64)).any():
+        raise UserError("evaluation 'uncertainty': no object of a split has a reference redshift")
+
+
+def _scored(table: Any) -> _Scored:
+    _check_redshifts(table)
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
-    if not known.any():
-        raise UserError("evaluation 'uncertainty': no object of a split has a reference redshift")
     found = {name: np.asarray(value)[known] for name, value in table.predictions.items()}
     z_pred, z_ref = found["redshift"].astype(np.float64), z_ref[known]
     density = mixture.read(found, "redshift")

@@ -23,6 +23,15 @@ def metrics(
     }
 
 
+def check(tables: dict[str, Any], *, targets: tuple[str, ...], questions: tuple[int, ...]) -> None:
+    """Raises `UserError` if a column or a prediction is missing."""
+    (table,) = quantities.require(tables, "votes", "test")
+    missing = [n for n in targets if n not in table.columns]
+    missing += [n for n in targets if f"{n}_fraction" not in table.predictions]
+    if missing or sum(questions) != len(targets):
+        raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -45,11 +54,8 @@ def evaluate(
     Raises:
         UserError: A column is missing, or nobody answered a question.
     """
-    (table,) = quantities.require(tables, "votes", "test")
-    missing = [n for n in targets if n not in table.columns]
-    missing += [n for n in targets if f"{n}_fraction" not in table.predictions]
-    if missing or sum(questions) != len(targets):
-        raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
+    check(tables, targets=targets, questions=questions)
+    table = tables["test"]
     numbers: dict[str, float] = {}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     first = 0

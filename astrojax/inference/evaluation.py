@@ -61,6 +61,7 @@ def _evaluate(
     if other is not None:
         config = _with_data(config, plain(other))
     job = Run(config, sources)
+    job.check_evaluation()
     tasks = bind_tasks(job.keys.evaluate)
     state = restore(job, workdir)
     method = job.method_at(state)

@@ -52,6 +52,7 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
 def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None) -> None:
     """Trains a run whose folder is locked."""
     job = Run(settings, sources)
+    job.check_evaluation()
     _write_origin(workdir, job)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
     found = saved.restore(job.abstract_state())

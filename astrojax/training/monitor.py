@@ -12,8 +12,9 @@ from flax import nnx
 
 from astrojax import distributed
 from astrojax.config import Bound, bind
+from astrojax.data import validate
 from astrojax.data.batching import ordered_batches
-from astrojax.data.source import Subset
+from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 from astrojax.evaluate import knn
 from astrojax.evaluate.collapse import health as embedding_health
@@ -61,7 +62,7 @@ class Monitor:
             picked = np.sort(rng.permutation(len(source))[:examples])
             self.parts[split] = Subset(source, picked)
         if knn_label is not None:
-            self.labels = {k: np.asarray(v.column(knn_label)) for k, v in self.parts.items()}
+            self.labels = {k: _labels(v, knn_label, k) for k, v in self.parts.items()}
         whole = distributed.replicated(job.mesh)  # every process sees all, and decides the same
         self._forward = jax.jit(self._apply, out_shardings=whole)
         self._losses = jax.jit(self._apply_loss, out_shardings=whole)
@@ -126,14 +127,16 @@ class Monitor:
             yield distributed.put_batch(mesh, batch), count
 
     def _knn(self, embeddings: dict[str, np.ndarray]) -> float:
+        known = {split: label >= 0 for split, label in self.labels.items()}
         voted = knn.predict(
-            embeddings["train"],
-            self.labels["train"],
-            embeddings["validation"],
+            embeddings["train"][known["train"]],
+            self.labels["train"][known["train"]],
+            embeddings["validation"][known["validation"]],
             k=20,
             temperature=0.1,
         )
-        return float(np.mean(np.asarray(voted) == self.labels["validation"]))
+        right = np.asarray(voted) == self.labels["validation"][known["validation"]]
+        return float(np.mean(right))
 
     def _remember(self, state: Any, step: int, loss: float) -> bool:
         if self.seen["best"] is None or loss < self.seen["best"]:
@@ -142,6 +145,22 @@ class Monitor:
         else:
             self.seen["looks_since"] += 1
         return self.seen["looks_since"] >= self.patience
+
+
+def _labels(source: Source, column: str, split: str) -> np.ndarray:
+    """Returns the labels of a split, -1 for none.
+
+    Raises:
+        UserError: There is no such column of integers, or no object has a label.
+    """
+    path = "config key 'monitor.knn_label'"
+    validate.require(source, (column,), path)
+    values = np.ma.filled(source.column(column), -1)
+    if values.dtype.kind not in "iu" or not (values >= 0).any():
+        raise UserError(
+            f"{path} names {column!r}, and no {split} example that is looked at has a class there"
+        )
+    return values
 
 
 class _Nothing:

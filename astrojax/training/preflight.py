@@ -10,6 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,6 +33,8 @@ def run(config: Any) -> None:
         UserError: What would stop the run, before or at its first step.
     """
     job = Run(config)
+    job.check_evaluation()
+    job.settings.monitor(job=job, workdir=Path(), state=None)  # checks its splits and its label
     card = {"data": data(job.sources), "model": model(job), "step": step(job)}
     if not distributed.is_main():
         return

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from astrojax import distributed
+from astrojax import distributed, evaluate
 from astrojax.config import call
 from astrojax.data import batching
 from astrojax.data.open import open_sources
@@ -144,6 +144,11 @@ class Run:
             donate_argnums=0,
             out_shardings=(shardings, distributed.replicated(self.mesh)),
         )
+
+    def check_evaluation(self) -> None:
+        """Raises `UserError` if the evaluation tasks name what the data or the method lack."""
+        tasks = evaluate.bind_tasks(self.keys.evaluate)
+        evaluate.check_tasks(tasks, self.sources, self.method)
 
     def initial_state(self) -> TrainState:
         """Returns the state before the first step, on the mesh."""

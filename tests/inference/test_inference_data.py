@@ -137,7 +137,7 @@ def test_catalogues_and_cutouts_that_do_not_match(opens, cutouts, tmp_path):
 
 def test_what_is_not_said_is_asked_for(opens, stamps, tmp_path, cutouts, images):
     cases = {
-        (): "bands of the images are not said.*--as-trained.*bands g,r, nanomaggies, 0.2 arcsec",
+        (): "bands and the unit of the images are not said.*--as-trained.*g,r, nanomaggies, 0.2",
         ("bands=g,r",): "unit of the images is not said: add --set unit=",
         SAID[:2]: "how large a pixel is: add --set pixel_scale",
         ("bands=g,r", "unit=counts"): "zero_point' is needed: what magnitude is one counts",

@@ -84,7 +84,9 @@ def load(
     clean, class_names = _encoded(clean, classes, others, left, file.name)
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
     left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
-    logging.info("%s: %s", file.name, ", ".join(f"{n} {why}" for why, n in left.items() if n))
+    told = ", ".join(f"{n} {why}" for why, n in left.items() if n)
+    if told:
+        logging.info("%s: %s", file.name, told)
     bands = columns.get("magnitude")
     bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
     joined = JoinedSource(clean, rows, cutouts, partners, class_names, bands)
