@@ -294,11 +294,10 @@ def load(folder: str | Path) -> Model:
     card = _read_card(folder)
     present = [folder / name for name in CONTENTS if (folder / name).is_file()]
     for name in (*_CHECKED, _SPLITS):  # the last two may be left out of what is shared
-        if folder / name in present and bundle_arrays.sha256(folder / name) != card["sha256"].get(
-            name
-        ):
+        file = folder / name
+        if file in present and bundle_arrays.sha256(file) != card["sha256"].get(name):
             raise UserError(
-                f"{folder}: {name} is not the file that its card describes (SHA-256): the bundle "
+                f"{file} is not the file that its card describes (SHA-256): the bundle "
                 "is damaged or was changed; copy it again, or export it again"
             )
     arrays = bundle_arrays.read(folder / "model.safetensors")

@@ -6,24 +6,24 @@ run = astrojax.train("lejepa", data=data, workdir="runs/pretrained")
 model = astrojax.finetune("runs/pretrained", data, target="label", workdir="runs/classes")
 """
 
+import contextlib
 import dataclasses
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from astrojax import files
-from astrojax.data import arrays
+from astrojax.data import arrays, detect
 from astrojax.data.open import Dataset, open_sources
 from astrojax.errors import UserError
-from astrojax.inference import evaluation
+from astrojax.inference import evaluation, starts
 from astrojax.inference.bundle import Model
 from astrojax.inference.model import open_model
-from astrojax.methods import find
 from astrojax.training import checkpoint, experiment_file, loop, preflight, settings
 from astrojax.training.recipes import finetuning, whole
 from astrojax.training.recipes.fit import Size
@@ -163,10 +163,10 @@ def _epochs_for(minutes: float, config: ConfigDict, workdir: Path) -> float:
 
 
 def finetune(
-    source: str | Path | Model,
+    source: str | Path | Trained,
     data: Dataset,
     *,
-    target: str | tuple[str, ...],
+    target: str | Sequence[str],
     workdir: str | Path,
     task: finetuning.Task | None = None,
     scheme: finetuning.Scheme = "gradual",
@@ -174,12 +174,15 @@ def finetune(
     layer_decay: float = 0.75,
     size: Size = "small",
     compare: bool = False,
+    arch: str | None = None,
+    stem: starts.Stem = "mean",
     **changes: Any,
 ) -> Model:
     """Trains a head, and as asked the backbone below it, to predict columns of the data.
 
     Args:
-        source: A run or a bundle.
+        source: A run, a bundle, `hf://owner/name[@revision]`, or a file of weights of torchvision
+            or timm.
         data: Labelled data; objects without a label are left out of the training.
         target: Column or columns to predict.
         workdir: Folder of the run.
@@ -192,6 +195,10 @@ def finetune(
         size: How long the run is at most.
         compare: Whether the same network is trained from random weights too, and a linear probe
             of the pretrained one: `workdir/comparison.json`.
+        arch: Architecture of a file of weights, e.g. "torchvision/resnet18"; None to see it.
+        stem: What becomes of the first convolution of such weights for other bands: "mean",
+            "repeat" or "fresh" (see `interop.torch.load`). The weights of a run or a bundle
+            follow the names of the bands.
         **changes: Config keys to change.
 
     Returns:
@@ -202,7 +209,9 @@ def finetune(
             computed yet.
     """
     workdir = Path(workdir)
-    start, data, found = prepare(source, data, target, task=task)
+    names = (target,) if isinstance(target, str) else tuple(target)
+    data, found = finetuning.find_target(data, names, task)
+    start = starts.open_start(source, data, arch=arch, stem=stem)
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
@@ -222,64 +231,27 @@ def finetune(
     return result.model
 
 
-def prepare(
-    source: str | Path | Model,
-    data: Dataset,
-    target: str | tuple[str, ...],
-    *,
-    task: finetuning.Task | None,
-) -> tuple[finetuning.Start, Dataset, finetuning.Target]:
-    """Returns where the network begins, the data with the target, and what the target is.
+def said_before(source: str, where: str) -> dict[str, Any]:
+    """Returns what was said of images when a run was trained on the same file or folder.
 
-    Raises:
-        UserError: The data do not fit the network, or the target not the data.
+    Args:
+        source: The run; of anything else nothing was said.
+        where: The file, folder or pattern.
+
+    Returns:
+        Settings of `open_data`: what the pixels are, and how the files are read.
     """
-    folder, model = _open_source(source)
-    config = checkpoint.read_config(folder)["method"]
-    part = find(config).encoder_part
-    _compare(model, data)
-    names = (target,) if isinstance(target, str) else tuple(target)
-    data, found = finetuning.find_target(data, names, task)
-    init = {
-        "name": "bundle",
-        "path": str(folder.resolve()),
-        "parts": {"backbone": part},
-        "bands": data.info.bands,
-    }
-    crop = model.card["crop"] if config["backbone"]["name"] == "vit" else None
-    stretch = _stretch(model, data)
-    return finetuning.Start(config["backbone"], stretch, crop, init), data, found
-
-
-def _open_source(source: str | Path | Model) -> tuple[Path, Model]:
-    """Returns the bundle's folder and its model; a run's bundle is made at first use."""
-    folder = Path(str(source)).expanduser()
-    if (folder / "card.json").is_file():
-        return folder, open_model(None, str(folder))
-    model = open_model(str(folder), None)
-    return folder / "bundle", model
-
-
-def _compare(model: Model, data: Dataset) -> None:
-    """Raises `UserError` if the pixels are in another unit; bands are matched by name."""
-    there, here = model.info, data.info
-    if not set(there.bands) & set(here.bands):
-        logging.warning(
-            "no band of the data (%s) is one that the network was trained on (%s)",
-            ", ".join(here.bands),
-            ", ".join(there.bands),
-        )
-    if here.unit != there.unit:
-        raise UserError(
-            f"the images are in {here.unit}, and the network was trained on {there.unit}: add "
-            f"--set convert={there.unit} where both are fluxes, or train on {here.unit}"
-        )
-
-
-def _stretch(model: Model, data: Dataset) -> dict[str, Any] | None:
-    """Returns the trained stretch with a scale for each band of the data, or None for its own."""
-    trained, bands = model.card["stretch"], model.info.bands
-    if trained is None or not set(data.info.bands) <= set(bands):
-        return None
-    scale = tuple(trained["scale"][bands.index(b)] for b in data.info.bands)
-    return {**trained, "scale": scale}
+    folder = Path(source).expanduser()
+    if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
+        return {}
+    whole = checkpoint.read_config(folder)["data"]
+    section = whole.get("cutouts", whole)
+    with contextlib.suppress(UserError):  # which opening the data says better
+        if detect.recognise(where, {}) == (section["name"], section.get("path")):
+            read = ("hdus", "layout", "shape", "crop", "resize", "bad_pixels", "unreadable")
+            settings = {k: section[k] for k in read if section.get(k) is not None}
+            settings |= {"convert": whole["convert"]} if whole.get("convert") else {}
+            pixels = {k: v for k, v in section.get("info", {}).items() if v is not None}
+            logging.info("%s is read as in the training of %s", where, source)
+            return settings | pixels
+    return {}
