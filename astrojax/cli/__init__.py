@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import astrojax
 
 COMMANDS = {
+    "preview": "show what a network would see of your data",
     "train": "train a recipe on your data, or what an experiment describes",
     "finetune": "train a pretrained network on labelled data of your own",
     "evaluate": "evaluate a trained run again, on its own or on other data",

@@ -173,10 +173,10 @@ class Model:
         card: dict[str, Any],
         reference: np.ndarray | None,
         hash: str,
-        splits: dict[str, np.ndarray],
+        splits: Mapping[str, np.ndarray] | None = None,
     ):
         self.method, self.card, self.reference, self.hash = method, card, reference, hash
-        self.splits = splits
+        self.splits = splits or {}
         self.info = DataInfo.from_json(card["data"])
 
     def embed(self, images: Any, *, info: DataInfo | None = None) -> Any:

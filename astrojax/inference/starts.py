@@ -153,5 +153,5 @@ def _backbone(arch: str) -> dict[str, Any]:
     if name.startswith("vgg"):
         size, norm = name.removeprefix("vgg").removesuffix("_bn"), name.endswith("_bn")
         return parts.vgg(**vgg.SIZES[size], batch_norm=norm)
-    size = vit.SIZES[name.split("_")[1]]
-    return parts.vit(patch_size=16, **size, positions="learned", class_token=True, pool="class")
+    sizes = vit.SIZES[name.split("_")[1]]
+    return parts.vit(patch_size=16, **sizes, positions="learned", class_token=True, pool="class")
