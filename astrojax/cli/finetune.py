@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         help="how a first convolution of such weights is made for other bands (default mean)",
     )
     options.add_length(made)
+    options.add_trackers(made)
     experiment.add_processes(made)
     return made
 
@@ -100,5 +101,6 @@ def _finetune(given: argparse.Namespace) -> None:
         compare=given.compare,
         arch=given.arch,
         stem=given.stem,
+        trackers=tuple(given.track or ()),
         **changes,
     )

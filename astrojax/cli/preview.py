@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _preview(given: argparse.Namespace, command: str) -> None:
-    from astrojax.data import section
+    from astrojax.data import detect, section
     from astrojax.data.open import open_data
     from astrojax.inference import preview, writers
     from astrojax.training.recipes.pretraining import RECIPES
@@ -52,10 +52,14 @@ def _preview(given: argparse.Namespace, command: str) -> None:
     out = Path(given.out).expanduser()
     if out.suffix != ".html":
         raise UserError(f"--out {given.out} has to end in .html")
-    data = open_data(given.data, **section.parse(given.settings))
+    settings = section.parse(given.settings)
+    reader, _ = detect.recognise(given.data, dict(settings))
+    if "bad_pixels" in detect.parameters(reader):  # they are counted here, not refused
+        settings.setdefault("bad_pixels", "keep")
+    data = open_data(given.data, **settings)
     with writers.new_files(out, out.with_suffix(".png"), overwrite=given.overwrite):
         for part in preview.write(data, out, recipe=given.recipe, size=given.size):
             print(f"\n{part.heading}")
             for name, *values in part.rows:
-                print(f"  {name:<28}{'; '.join(values)}")
+                print(f"  {name:<30}{'; '.join(values)}")
     print(f"\npage: {out}\npictures: {out.with_suffix('.png')}")

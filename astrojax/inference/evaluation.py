@@ -16,6 +16,7 @@ from astrojax.evaluate import RUNTIME, bind_tasks, plots, report
 from astrojax.inference.embedder import Embedder
 from astrojax.training import checkpoint, metric_log
 from astrojax.training.run import Run
+from astrojax.training.settings import resolve
 
 FOLDER = "evaluation"
 
@@ -110,6 +111,23 @@ def restore(job: Run, workdir: Path) -> Any:
 def done(workdir: Path) -> bool:
     """Returns whether a run was evaluated."""
     return (workdir / FOLDER / "metrics.json").is_file()
+
+
+def adopt(config: Any, workdir: Path) -> bool:
+    """Gives a finished run the evaluation of a config; returns whether that is another one.
+
+    Args:
+        config: The config that the run is started with again.
+        workdir: Folder of the run.
+    """
+    tasks = resolve(config).to_json()["evaluate"]
+    kept = checkpoint.read_config(workdir)
+    if json.dumps(tasks, sort_keys=True) == json.dumps(kept["evaluate"], sort_keys=True):
+        return False
+    if distributed.is_main():
+        (workdir / FOLDER / "metrics.json").unlink(missing_ok=True)
+        checkpoint.write_config(workdir, {**kept, "evaluate": tasks})
+    return True
 
 
 def summary(workdir: Path) -> str:

@@ -5,6 +5,7 @@ Pixels are those of a sample of stamps, spread evenly over each split; columns a
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,8 @@ from astrojax.training.recipes import whole
 from astrojax.training.recipes.fit import Size
 
 _SAMPLE = 256  # stamps of each split whose pixels are read
-_SHOWN, _PER_ROW = 32, 8  # stamps of the sheet
-_VIEWED, _VIEWS = 4, 7  # stamps whose views are drawn, and views of each
+_SHOWN, _PER_ROW = 36, 9  # stamps of the sheet
+_VIEWED, _VIEWS = 4, 8  # stamps whose views are drawn, and views of each
 _PLATEAU = 4  # pixels of one value at the top of a band: what saturates is flat
 _CLASSES = 12  # that are counted one by one
 _VIEW_KEYS = ("view", "global_view", "local_view")
@@ -72,7 +73,11 @@ def write(data: Dataset, out: Path, *, recipe: str, size: Size) -> list[Part]:
     stamps = np.concatenate(list(images.values()))
     parts = [
         Part("Splits and columns", ("what", "value"), list(preflight.data(data).items())),
-        Part("Pixels", ("band", "noise", "NaN or Inf", "flat top"), _bands(stamps, data.info)),
+        Part(
+            "Pixels",
+            ("band", "sky noise", "NaN or Inf pixels", "saturated stamps"),
+            _bands(stamps, data.info),
+        ),
         Part("Stamps", ("what", "value"), _stamps(data, stamps)),
         Part("Labels and numbers", ("column", "known", "values"), _columns(data)),
     ]
@@ -105,10 +110,10 @@ def _sample(source: Source) -> Shaped[np.ndarray, "n h w c"]:
 def _bands(stamps: Shaped[np.ndarray, "n h w c"], info: DataInfo) -> Rows:
     """Returns noise, bad pixels and stamps with a flat top, band by band."""
     noise = info.noise or measure_noise(list(stamps))
-    top = np.nanmax(stamps, axis=(1, 2), keepdims=True)
+    top = np.nan_to_num(stamps).max(axis=(1, 2), keepdims=True)
     height = 255 if stamps.dtype == np.uint8 else 10 * np.asarray(noise, float)
     flat = ((stamps == top).sum(axis=(1, 2)) >= _PLATEAU) & (top[:, 0, 0] >= height)
-    rows = []
+    rows: Rows = []
     for i, band in enumerate(info.bands):
         bad = validate.count_bad(stamps[..., i])
         counts = f"{bad} of {stamps[..., i].size} pixels", f"{flat[:, i].sum()} of {len(stamps)}"
@@ -127,7 +132,7 @@ def _stamps(data: Dataset, stamps: Shaped[np.ndarray, "n h w c"]) -> Rows:
     hashes = [hashlib.blake2b(np.ascontiguousarray(s).tobytes()).digest() for s in stamps]
     ends = sum(ends_inside(stamp, picture=picture) for stamp in stamps)
     of = f"of {len(stamps)} looked at"
-    rows = [
+    rows: Rows = [
         ("zero point", _text(info.zero_point, "mag")),
         ("pixel scale", _text(info.pixel_scale, "arcsec")),
         ("same pixels as another stamp", f"{len(hashes) - len(set(hashes))} {of}"),
@@ -145,7 +150,7 @@ def _text(value: float | None, unit: str) -> str:
 
 def _columns(data: Dataset) -> Rows:
     """Returns how many objects have a value of each column, and what the values are."""
-    rows = []
+    rows: Rows = []
     for name in next(iter(data.values()))[0]:
         if name in ("image", "id"):
             continue
@@ -200,24 +205,27 @@ def _views(
     crop = method[sections[0]]["crop"]
     seen = np.asarray(stretch(layers.centre_crop(images, crop)))
     low, high = np.percentile(seen, (0.5, 99.7), axis=(0, 1, 2))
-    found = {"network": _to_display(seen, low, high)}
+    draw = functools.partial(_to_display, low=low, high=high, picture=info.unit == "display")
+    found = {"network": draw(seen)}
     for key in sections:
         view = views.make(method[key], info=info, path=f"method.{key}")
-        for number in range((_VIEWS + 1) // len(sections)):
+        for number in range(_VIEWS // len(sections)):
             made = stretch(view(jax.random.key(number), images))
-            found[f"{key} {number + 1}"] = _to_display(np.asarray(made), low, high)
+            found[f"{key} {number + 1}"] = draw(np.asarray(made))
     return found
 
 
 def _to_display(
-    images: Float[np.ndarray, "n h w c"], low: np.ndarray, high: np.ndarray
+    images: Float[np.ndarray, "n h w c"], *, low: np.ndarray, high: np.ndarray, picture: bool
 ) -> list[Float[np.ndarray, "h w 3"]]:
-    """Returns stretched pixels in [0, 1], bands averaged in three groups, blue to red."""
+    """Returns stretched pixels in [0, 1], as `plots.rgb` puts bands and rows."""
     shown = np.clip((images - low) / np.maximum(high - low, 1e-12), 0, 1)
     count = shown.shape[-1]
-    groups: Sequence[Any] = [[0]] * 3 if count == 1 else [[0], [0, 1], [1]]
-    groups = np.array_split(np.arange(count), 3)[::-1] if count > 2 else groups[::-1]
-    return list(np.stack([shown[..., g].mean(axis=-1) for g in groups], axis=-1))
+    groups: Sequence[Any] = [[0], [0], [0]] if count == 1 else [[1], [0, 1], [0]]
+    if count > 2:  # pictures are red, green and blue; bands run from blue to red
+        groups = [[0], [1], [2]] if picture else np.array_split(np.arange(count), 3)[::-1]
+    colors = np.stack([shown[..., g].mean(axis=-1) for g in groups], axis=-1)
+    return list(colors if picture else colors[:, ::-1])
 
 
 def _draw(

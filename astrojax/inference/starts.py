@@ -148,8 +148,8 @@ def _backbone(arch: str) -> dict[str, Any]:
     if name.startswith("resnet"):
         return parts.resnet(**resnet.SIZES[name.removeprefix("resnet")])
     if name.startswith("convnext_"):
-        size = convnext.SIZES[name.removeprefix("convnext_")]
-        return parts.convnext(**size, layer_scale=1e-6)
+        widths = convnext.SIZES[name.removeprefix("convnext_")]
+        return parts.convnext(**widths, layer_scale=1e-6)
     if name.startswith("vgg"):
         size, norm = name.removeprefix("vgg").removesuffix("_bn"), name.endswith("_bn")
         return parts.vgg(**vgg.SIZES[size], batch_norm=norm)

@@ -82,7 +82,8 @@ def train(
     """
     workdir = Path(workdir)
     config = config_of(recipe, data, workdir, size=size, minutes=minutes, changes=changes)
-    return finish(config, workdir)
+    finish(config, workdir)
+    return Trained(workdir)
 
 
 def config_of(
@@ -115,11 +116,18 @@ def config_of(
     return config
 
 
-def finish(config: ConfigDict, workdir: Path) -> Trained:
-    """Trains what is left to be trained, and evaluates what is not evaluated."""
-    if loop.train(config, workdir) or not evaluation.done(workdir):
-        evaluation.run(workdir)
-    return Trained(workdir)
+def finish(config: Any, workdir: Path) -> bool:
+    """Trains what is left to be trained, and evaluates what is not evaluated in this way.
+
+    Returns:
+        Whether there was anything to do.
+    """
+    trained = loop.train(config, workdir)
+    changed = not trained and evaluation.adopt(config, workdir)
+    if not trained and not changed and evaluation.done(workdir):
+        return False
+    evaluation.run(workdir, wait=True)
+    return True
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:
@@ -217,14 +225,16 @@ def finetune(
     options["epochs"] = changes.get("epochs")
     config = finetuning.build(start, data, found, scheme=scheme, **options)
     change(config, changes)
-    result = finish(config, workdir)
+    finish(config, workdir)
+    result = Trained(workdir)
     if compare:
         runs = {scheme: result}
         for other in ("head", "scratch"):
             if other not in runs:
                 config = finetuning.build(start, data, found, scheme=other, **options)
                 change(config, changes)
-                runs[other] = finish(config, workdir / other)
+                finish(config, workdir / other)
+                runs[other] = Trained(workdir / other)
         table = {name: run.metrics for name, run in runs.items()}
         files.write_json(workdir / _COMPARISON, table)
         print(json.dumps(table, indent=2))
