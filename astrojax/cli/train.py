@@ -84,7 +84,8 @@ def _run(given: argparse.Namespace, config: Any, workdir: Path) -> None:
     from astrojax.training import preflight
 
     if given.track:
-        config["trackers"] = tuple(given.track)
+        with config.unlocked():
+            config.trackers = tuple(given.track)
     if given.check:
         return preflight.run(config)
     if workflow.finish(config, workdir):

@@ -10,6 +10,7 @@ from typing import Any
 
 from astrojax.data import pictures, readers, stated, untrusted, validate
 from astrojax.data.listing import Listing
+from astrojax.data.readers.folder import split_folders
 from astrojax.errors import UserError
 from astrojax.files import reading
 
@@ -158,8 +159,11 @@ def scalar_columns(name: str, path: str) -> list[str]:
 
 
 def own_splits(section: Mapping[str, Any]) -> bool:
-    """Returns whether the files are divided into splits themselves, as on the Hugging Face hub."""
-    return section["name"] == "parquet" and os.path.isdir(section.get("path", ""))
+    """Returns whether the files are divided into splits: the hub's layout, or train, val, test."""
+    path = section.get("path", "")
+    if section["name"] == "folder":
+        return split_folders(path)[1] is not None
+    return section["name"] == "parquet" and os.path.isdir(path)
 
 
 def catalogue(
@@ -240,6 +244,10 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
     if "layout" in settings or len(shape) != 4:
         return settings.get("layout", "nhwc")
     first, last = shape[1] == bands, shape[3] == bands
+    if not (first or last):
+        raise UserError(
+            f"{where}: images of shape {tuple(shape)} have no axis of {bands} bands: name them all"
+        )
     if first == last:
         raise UserError(
             f"{where}: images of shape {tuple(shape)}; which axis are the {bands} bands? add "
@@ -248,21 +256,15 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
     return "nchw" if first else "nhwc"
 
 
-def said_by_file(path: str) -> dict[str, Any]:
-    """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
-    with untrusted.open_hdf5(path) as file:
-        return stated.from_attributes(file.attrs)
-
-
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-
     where = os.path.basename(path)
     with untrusted.open_hdf5(path) as file:
         shapes = untrusted.hdf5_shapes(file)
     image = _image(shapes, settings, where)
     flat = [name for name, shape in shapes.items() if len(shape) == 1]
     columns = {"image": image, **_standard(flat)}
-    return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
+    count = len(stated.by_file("hdf5", path).get("bands", bands))  # `bands` may be some of them
+    return {"columns": columns, "layout": _layout(shapes[image], count, settings, where)}
 
 
 def _hdf5_scalars(path: str) -> list[str]:
@@ -297,7 +299,8 @@ def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict
         image = _image(archive.files, settings, where)
         shape = () if image == "blob" else untrusted.npz_header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
-    return {"columns": columns, "layout": _layout(shape, len(bands), settings, where)}
+    count = len(stated.by_file("npz", path).get("bands", bands))
+    return {"columns": columns, "layout": _layout(shape, count, settings, where)}
 
 
 def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,11 +336,8 @@ def _first_shard(path: str) -> str:
 
 def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which HDUs are the images of the first file: one cube, one per band, or one in all."""
-    if "hdus" in settings:
+    if "hdus" in settings or "{id}" not in path:  # of which the reader says what is wrong
         return {}
-
-    if "{id}" not in path:
-        return {}  # the reader says what is wrong
     from astrojax.data.readers.fits import find
 
     first, shapes = _first_shapes(

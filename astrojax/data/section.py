@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from astrojax.config import plain
-from astrojax.data import detect, split
+from astrojax.data import detect, split, stated
 from astrojax.data.columns import STANDARD
 from astrojax.errors import UserError
 
@@ -61,7 +61,7 @@ def build(
     name, path = detect.recognise(where, keys)
     section: dict[str, Any] = {"name": name}
     if "info" in detect.parameters(name):
-        said = detect.said_by_file(path) if name == "hdf5" and path else {}
+        said = stated.by_file(name, path)
         section["info"] = describe(said | pixels, name)
     section |= detect.look(name, path, section.get("info", {}).get("bands", ()), keys)
     if name == "tfds":

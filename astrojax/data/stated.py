@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from astrojax.data import pictures, units
+from astrojax.data import pictures, units, untrusted
 from astrojax.data.listing import Listing
 from astrojax.data.validate import same_scale
 from astrojax.errors import UserError
@@ -124,6 +124,29 @@ def chosen(images: Any, stated: Mapping[str, Any], info: Mapping[str, Any], wher
     compare(stated, info, where)
     positions = band_positions(stated, tuple(info.get("bands", ())), where)
     return images if positions is None else ChosenBands(images, positions)
+
+
+def by_file(reader: str, path: str) -> dict[str, Any]:
+    """Returns what an HDF5 file or an NPZ archive says of its pixels, as `astrojax stamps` writes.
+
+    Args:
+        reader: Name of the reader; other files than these two say nothing here.
+        path: The file.
+    """
+    if reader == "hdf5" and path:
+        with untrusted.open_hdf5(path) as file:
+            return from_attributes(file.attrs)
+    if reader == "npz" and path:
+        with untrusted.open_npz(path) as archive:
+            if "blob" in archive.files:  # the bands are those of a catalogue
+                return {}
+            names = [
+                n for n in ("bands", "unit", "zero_point", "pixel_scale") if n in archive.files
+            ]
+            headers = {name: untrusted.npz_header(archive, name, path) for name in names}
+            few = [n for n, (shape, _) in headers.items() if n == "bands" or shape in ((), (1,))]
+            return from_attributes({name: archive[name] for name in few})
+    return {}
 
 
 _COLORS = {1: ("grey",), 3: ("red", "green", "blue")}

@@ -11,7 +11,8 @@ from astrojax import evaluate, methods
 from astrojax.config import Bound, bind, plain
 from astrojax.data.open import resolve_section
 from astrojax.errors import UserError
-from astrojax.training import checkpoint, initialise, monitor, optim, trackers
+from astrojax.training import checkpoint, initialise, monitor, optim
+from astrojax.training import trackers as tracking
 
 # What may differ between two starts of one run: it does not change the weights.
 _FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate", "trackers")
@@ -54,7 +55,7 @@ class Keys:
     log_every: int = 20
     checkpoint_every: int = 100
     keep: int = 2
-    trackers: tuple[trackers.Name, ...] = ()
+    trackers: tuple[tracking.Name, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def resolve(config: Any, *, data_is_open: bool = False) -> Settings:
         UserError: A key is unknown, missing or of the wrong type; nothing was read or computed.
     """
     keys: Keys = bind(Keys, plain(config), path="config")()
-    trackers.check(keys.trackers)
+    tracking.check(keys.trackers)
     tasks = {name: task.arguments for name, task in evaluate.bind_tasks(keys.evaluate).items()}
     data = keys.data if data_is_open else resolve_section(keys.data)
     return Settings(

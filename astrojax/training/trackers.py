@@ -3,17 +3,17 @@
 
 They are set up as always, by their own environment variables: `WANDB_PROJECT`, `WANDB_MODE`
 (`offline` keeps all in the run's folder, for `wandb sync`), `MLFLOW_TRACKING_URI` (the folder
-`mlruns` of the run if not given), `MLFLOW_EXPERIMENT_NAME`. A run that goes on is the same run there.
-A tracker that fails while a run trains, such as one whose server is away, is left out from then on.
+`mlruns` of the run if not given), `MLFLOW_EXPERIMENT_NAME`. A run that goes on stays one there.
+A tracker that fails while a run trains, as one whose server is away, is left out from then on.
 """
 
 import hashlib
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from astrojax import files
 from astrojax.errors import UserError
@@ -23,6 +23,7 @@ _ID = "mlflow_run"  # file in the run's folder
 _LONGEST = 500  # letters of a parameter that MLflow takes
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """What is told the values of each step."""
 
@@ -54,6 +55,7 @@ def start(names: Sequence[Name], workdir: Path, config: Mapping[str, Any]) -> li
     Raises:
         UserError: A tracker cannot be reached, or is not set up.
     """
+    kinds: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]]
     kinds = {"wandb": _Wandb, "mlflow": _MLflow}
     found: list[Tracker] = []
     for name in names:
@@ -118,8 +120,11 @@ class _MLflow:
     def __init__(self, workdir: Path, config: Mapping[str, Any]):
         from mlflow.tracking import MlflowClient
 
-        place = (workdir / "mlruns").resolve().as_uri()
-        self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", place))
+        place = os.environ.get("MLFLOW_TRACKING_URI")
+        if place is None:  # a folder needs no database; newer versions want to be asked for one
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            place = (workdir / "mlruns").resolve().as_uri()
+        self.client = MlflowClient(place)
         kept = workdir / _ID
         if kept.is_file():
             self.id = kept.read_text(encoding="utf-8")
