@@ -97,7 +97,7 @@ def test_a_folder_as_the_hub_has_it(opens, tmp_path, images):
     np.testing.assert_array_equal(opened.source[0]["image"], images[0][8])
 
 
-def test_bands_in_extensions_and_files(opens, tmp_path, images):
+def test_bands_in_extensions_and_files(opens, tmp_path, images, caplog):
     for name in ("named", "numbered", "files"):
         (tmp_path / name).mkdir()
     for i, image in enumerate(images[0][:3]):
@@ -112,8 +112,10 @@ def test_bands_in_extensions_and_files(opens, tmp_path, images):
         opened = opens(tmp_path / path, *SAID)
         np.testing.assert_array_equal(opened.source[2]["image"], images[0][2])
     (tmp_path / "files" / "c1_r.fits").unlink()
-    with pytest.raises(UserError, match="1 objects have no file of band r, e.g. 'c1'"):
-        opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)
+    opened = opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)  # the others are embedded
+    assert "1 objects have no file of band r, e.g. 'c1'" in caplog.text
+    with pytest.raises(UserError, match="c1_r.fits"):
+        opened.source[1]
     with pytest.raises(UserError, match="which HDUs are the bands g, r.*--set hdus"):
         opens(tmp_path / "files", *SAID)
 
