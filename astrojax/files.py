@@ -5,7 +5,6 @@ import contextlib
 import csv
 import datetime
 import errno
-import glob
 import io
 import json
 import logging
@@ -99,6 +98,14 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
 
 
+def _unfinished(path: Path) -> list[Path]:
+    """Returns what writers of a path left under temporary names, and writers of those."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    # The number is matched: `.a.b.7.partial.csv` is of `a.b.csv`, not of `a.csv`.
+    left = re.compile(rf"\.\.?{stem}(\.\d+\.partial)+{suffix}(\.parts|\.complete|\.lock)?")
+    return [p for p in path.parent.iterdir() if left.fullmatch(p.name)]
+
+
 def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.complete")
 
@@ -106,6 +113,8 @@ def _note(path: Path) -> Path:
 def _complete(todo: Mapping[str, Any], note: Path) -> None:
     """Renames and removes what is left to rename and remove, then forgets the note."""
     for temporary, path in todo["rename"]:
+        if (note.parent / temporary).is_dir():  # no rename replaces a folder that has files
+            _remove(note.parent / path)
         with contextlib.suppress(FileNotFoundError):  # done before a kill
             os.replace(note.parent / temporary, note.parent / path)
         sync((note.parent / path).parent)
@@ -283,9 +292,7 @@ def lock(target: str | Path, *, wait: bool = False) -> Iterator[None]:
     try:
         if _note(place).is_file():
             _complete(json.loads(_note(place).read_text(encoding="utf-8")), _note(place))
-        stem, suffix = glob.escape(place.stem), glob.escape(place.suffix)
-        unfinished = place.parent.glob(f".{stem}.*.partial{suffix}")
-        for left in (*unfinished, *place.glob(".*.partial*")):
+        for left in (*_unfinished(place), *place.glob(".*.partial*")):
             _remove(left)
         yield
     finally:

@@ -12,7 +12,12 @@ import numpy as np
 
 from astrojax import errors
 
-ROW_DATA = ("train", "predict", "embed")  # what is kept between starts depends on the images
+ROW_DATA = (
+    "train",
+    "finetune",
+    "predict",
+    "embed",
+)  # what is kept between starts depends on the images
 
 
 class Trial:
