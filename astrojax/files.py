@@ -320,7 +320,9 @@ def lock(target: str | Path, *, wait: bool = False) -> Iterator[None]:
         raise cannot_write(path, error) from error
     try:
         _complete_interrupted(place)
-        for left in (*_unfinished(place), *place.glob(".*.partial*")):
+        # Of a folder in it, such as the bundle in a run's, another process may hold the lock.
+        inside = (p for p in place.glob(".*.partial*") if p.is_symlink() or not p.is_dir())
+        for left in (*_unfinished(place), *inside):
             _remove(left)
         yield
     finally:
