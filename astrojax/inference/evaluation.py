@@ -113,7 +113,7 @@ def done(workdir: Path) -> bool:
 
 def summary(workdir: Path) -> str:
     """Returns the numbers of an evaluated run, and where its results are."""
-    numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
+    numbers = files.read_json(workdir / FOLDER / "metrics.json")
     return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
 
 
@@ -135,4 +135,4 @@ def _with_data(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def cost(workdir: Path) -> dict[str, Any]:
     """Returns what the training took, as `finished.json` has it; empty for an unfinished run."""
     path = workdir / "finished.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return files.read_json(path) if path.is_file() else {}

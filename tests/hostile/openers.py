@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a user would open each kind of file: the real readers and commands, all images read."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from astropy.table import Table
 from astrojax.errors import UserError
 
 INFO = {**valid.INFO, "bands": ("g", "r")}
-SHEET = argparse.Namespace(no_sheet=False, data=None, catalogue=None)
 COLOR = {"bands": ("r", "g", "b"), "pixel_scale": None, "unit": "display"}
 
 
