@@ -236,11 +236,11 @@ def average(slow, fast, decay):
             s.mul_(decay).add_(f, alpha=1 - decay)
 
 
-def result(losses, module, *, without=(), **more):
+def result(losses, module, **more):
     """What is kept: the losses, and how far everything moved from its first value."""
     kept = {"losses": np.array(losses)}
     for name, x in module.state_dict().items():
-        if not name.endswith(("num_batches_tracked", *without)):
+        if not name.endswith("num_batches_tracked"):
             kept[f"moved/{name}"] = x.numpy() - module.first[name]
     return kept | more
 
@@ -373,38 +373,28 @@ def lejepa():
     return result(losses, net)
 
 
-def self_classifier(case, *, larc):
-    """The first version; with `larc`, NVIDIA's optimizer and no normalisation of rows."""
-    net, total, tau = nn.Module(), cases.STEPS[case], 0.1 if larc else 0.3
+def self_classifier():
+    """The first version on CIFAR, whose rows of q are made to sum to 1."""
+    net, total, tau = nn.Module(), 10, 0.3
     net.backbone = ResNet(3, 4, cifar=True)
     # The authors' layers have biases before a norm, which nothing depends on.
     net.mlp = MLP(8, 8, 6, norm=True, slope=0.01, bias=False)
-    net = remember(start(case, net))
-    rows = torch.tensor(cases.weight(case, "directions", (sum(cases.CLASSES), 6)))
-    decay = 1e-4 if larc else 1e-6
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.0, momentum=0.9, weight_decay=0.0 if larc else decay
-    )
+    net = remember(start("self_classifier", net))
+    rows = torch.tensor(cases.weight("self_classifier", "directions", (sum(cases.CLASSES), 6)))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-6)
     losses = []
-    for step, image in enumerate(views(case)):
-        rate = (2, 0.2, 3.2, 0.0032) if larc else (0, 0.0, 0.3, 0.003)
-        set_rate(optimizer, warmup_cosine(step, total, *rate))
+    for step, image in enumerate(views("self_classifier")):
+        set_rate(optimizer, warmup_cosine(step, total, 0, 0.0, 0.3, 0.003))
         z = [F.normalize(net.mlp(net.backbone(x))) for x in image]  # one pass for each view
         loss = 0.0
         for head in rows.split(cases.CLASSES):
             a, b = (one @ head.T / tau for one in z)
             for target, logits in ((a, b), (b, a)):
-                q = target.softmax(0)
-                q = q if larc else q / q.sum(1, keepdim=True)
+                q = F.normalize(target.softmax(0), p=1, dim=1)
                 cross = -(q * logits.log_softmax(1)).sum(1).mean()
                 loss = loss + cross / 2 / len(cases.CLASSES)
         optimizer.zero_grad()
         loss.backward()
-        if larc:
-            for p in net.parameters():
-                length, slope = p.detach().norm(), p.grad.norm()
-                p.grad.add_(p.detach(), alpha=decay)
-                p.grad.mul_(0.001 * length / (slope + decay * length + 1e-8))
         optimizer.step()
         losses.append(loss.item())
     return result(losses, net)
@@ -461,18 +451,21 @@ def main(path):
         "pita": pita(),
         "ijepa": ijepa(),
         "lejepa": lejepa(),
-        "self_classifier": self_classifier("self_classifier", larc=False),
-        "self_classifier_larc": self_classifier("self_classifier_larc", larc=True),
+        "self_classifier": self_classifier(),
         "magnitudes": magnitudes(),
         "simsiam": simsiam(),
     }
-    np.savez_compressed(path, **{f"{c}/{k}": v for c, kept in made.items() for k, v in kept.items()})
+    np.savez_compressed(
+        path, **{f"{c}/{k}": v for c, kept in made.items() for k, v in kept.items()}
+    )
     theirs = pita(before=True)
     for part in ("moved/encoder", "moved/momentum_encoder"):
         pairs = [(theirs[k], v) for k, v in made["pita"].items() if k.startswith(part)]
         apart = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in pairs))
         moved = np.sqrt(sum(np.sum(b**2) for _, b in pairs))
-        print(f"PITA, the average before the optimizer's step: {part} differs by {apart / moved:.1e}")
+        print(
+            f"PITA, the average before the optimizer's step: {part} differs by {apart / moved:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -14,17 +14,15 @@ STEPS = {
     "ijepa": 5,
     "lejepa": 6,
     "self_classifier": 10,
-    "self_classifier_larc": 6,
     "magnitudes": 8,
     "simsiam": 2,
 }
-VIEWS = {"pita": 2, "lejepa": 4, "self_classifier": 2, "self_classifier_larc": 2, "simsiam": 2}
+VIEWS = {"pita": 2, "lejepa": 4, "self_classifier": 2, "simsiam": 2}
 SHAPES = {  # batch, side, bands
     "pita": (6, 16, 4),
     "ijepa": (4, 16, 3),
     "lejepa": (8, 8, 3),
     "self_classifier": (16, 8, 3),
-    "self_classifier_larc": (16, 8, 3),
     "magnitudes": (8, 8, 3),
     "simsiam": (8, 16, 1),
 }

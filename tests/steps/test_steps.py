@@ -27,17 +27,18 @@ GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "steps.npz")
 BLOCK = {"depths": (1, 1), "width": 4}
 LINEAR = {"stretch": parts.linear_stretch(1.0, 1.0, 1.0)}
 
-# Largest relative error of a loss, and of the displacement of a parameter. Pooled features, the
-# outputs of classifiers and the tables of positions are float32 also here, to 6e-8 each; what that
-# becomes after some steps depends on the size of the updates. ReLUs that flip would give 1e-2.
+# Largest relative error of a loss, and of the displacement of a parameter: ten times what is found
+# here, for other processors. It is not 1e-15, as pooled features, attention's logits and tables of
+# positions are float32 also here, to 6e-8 each, and as steps carry it on: SGD at 0.3 for ten steps
+# more than Adam at 1e-3. A wrong constant or order gives 1e-3 and more (the average of PITA's
+# momentum encoder before the optimizer's step: 0.25), a ReLU that flips 1e-2.
 TOLERANCE = {
-    "pita": (1e-6, 1e-4),
-    "ijepa": (1e-6, 1e-4),
-    "lejepa": (1e-6, 1e-4),
-    "self_classifier": (1e-6, 1e-4),
-    "self_classifier_larc": (1e-6, 1e-4),
-    "magnitudes": (1e-6, 1e-4),
-    "simsiam": (1e-6, 1e-4),
+    "pita": (2e-7, 5e-6),
+    "ijepa": (1e-7, 1e-5),
+    "lejepa": (1e-7, 5e-5),  # a bias before the batch norm, which only decay moves; others 3e-7
+    "self_classifier": (1e-5, 5e-5),
+    "magnitudes": (5e-7, 1e-6),
+    "simsiam": (3e-6, 2e-5),  # two steps: then rounding grows, in the authors' code too
 }
 
 
@@ -183,14 +184,6 @@ def self_classifier(images):
     return section, parts.optim(parts.sgd(weight_decay=1e-6), schedule, **EVERYTHING), views
 
 
-def self_classifier_larc(images):
-    section, _, given = self_classifier(images)
-    section["version"] = {"name": "2021", "temperature": 0.1, "normalize_rows": False}
-    larc = {"name": "larc", "weight_decay": 1e-4, "momentum": 0.9, "trust": 0.001}
-    schedule = parts.cosine(peak_value=3.2, warmup_epochs=2.0, init_value=0.2, end_value=0.0032)
-    return section, parts.optim(larc, schedule, **EVERYTHING), given
-
-
 def magnitudes(images):
     section = {
         "backbone": parts.vgg(depths=(1, 1), widths=(6, 8), batch_norm=False),
@@ -222,65 +215,67 @@ def simsiam(images):
         "stretch": parts.linear_stretch(1.0),
     }
     schedule = parts.cosine(peak_value=0.05, warmup_epochs=0.0, end_value=0.0)
-    sgd = parts.optim(
-        parts.sgd(weight_decay=5e-4), schedule, fixed_lr=("predictor",), **EVERYTHING
-    )
+    sgd = parts.optim(parts.sgd(weight_decay=5e-4), schedule, fixed_lr=("predictor",), **EVERYTHING)
     return section, sgd, {"view": images.reshape(-1, *images.shape[2:])}
 
 
 EVERYTHING = {"decay_bias_and_norm": True, "clip_norm": None}
-CASES = {f.__name__: f for f in (pita, ijepa, lejepa, self_classifier, self_classifier_larc)}
-CASES |= {f.__name__: f for f in (magnitudes, simsiam)}
+CASES = {f.__name__: f for f in (pita, ijepa, lejepa, self_classifier, magnitudes, simsiam)}
 
 
 def named(method):
-    """{name: (path, array with PyTorch's axes)} of all parameters, copies and statistics."""
+    """{name: (path, variable)} of all parameters, copies and statistics."""
     state = nnx.state(method, nnx.Any(nnx.Param, nnx.BatchStat, NonTrainable))
     leaves = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
-    found = {}
-    for path, variable in nnx.to_flat_state(state):
-        if path[0] in ("view", "local", "masks") or path[-1] == "position":
-            continue
-        x = np.asarray(variable[...])
-        if path[-1] == "kernel":
-            x = x.transpose((3, 2, 0, 1) if x.ndim == 4 else (1, 0))
-        name = ".".join(map(str, (*path[:-1], leaves.get(path[-1], path[-1]))))
-        found[name] = (path, x)
-    return found
+    return {
+        ".".join(map(str, (*path[:-1], leaves.get(path[-1], path[-1])))): (path, variable)
+        for path, variable in nnx.to_flat_state(state)
+        if path[0] not in ("view", "local", "masks") and path[-1] != "position"
+    }
+
+
+def as_torch(path, x):
+    """The array with PyTorch's order of axes."""
+    if path[-1] != "kernel":
+        return x
+    return x.transpose((3, 2, 0, 1) if x.ndim == 4 else (1, 0))
 
 
 def begin(method, case):
-    """Gives every parameter, copy and statistic its first value, in float64."""
+    """Gives every parameter, copy and statistic of an abstract method its first value."""
     for _, part in nnx.iter_modules(method):
         if hasattr(part, "dtype"):
             part.dtype = jnp.dtype("float64")
-    state = {}
-    for name, (path, x) in named(method).items():
-        value = cases.weight(case, name, x.shape)
+    first = {}
+    for name, (path, variable) in named(method).items():
+        shape = as_torch(path, np.empty(variable.shape)).shape
+        first[path] = cases.weight(case, name, shape)
         if path[-1] == "kernel":
-            value = value.transpose((2, 3, 1, 0) if x.ndim == 4 else (1, 0))
-        state[path] = value
-    for path, variable in nnx.to_flat_state(nnx.state(method)):
-        if path in state:
-            variable.set_value(jnp.asarray(state[path]))
+            first[path] = first[path].transpose((2, 3, 1, 0) if len(shape) == 4 else (1, 0))
+    state = nnx.state(method)
+    for path, variable in nnx.to_flat_state(state):
+        zero = np.zeros(variable.shape, variable.dtype)  # the place in a queue
+        variable.set_value(jnp.asarray(first.get(path, zero)))
+    nnx.update(method, state)
 
 
 def train(case, monkeypatch):
     """The method after all steps, and the loss of each."""
     images = cases.images(case)
     section, optimizer, given = CASES[case](images)
-    section["name"] = case.removesuffix("_larc")
+    section["name"] = case
     b, side, bands = cases.SHAPES[case]
     info = DataInfo(tuple("abcd"[:bands]), side)
-    method = methods.build(section, info=info, rngs=nnx.Rngs(0))
+    # Abstract, as its first values are replaced: each random one would be a program to compile.
+    method = nnx.eval_shape(lambda: methods.build(section, info=info, rngs=nnx.Rngs(0)))
+    begin(method, case)
     for name, draws in given.items():
         setattr(method, name, nnx.data(Given(jax.tree.map(jnp.asarray, draws))))
-    begin(method, case)
     directions = jnp.asarray(cases.directions())
     monkeypatch.setattr(losses, "random_directions", lambda *_: directions)
-    columns = {k: jnp.asarray(v) for k, v in cases.catalogue(case).items()}
-    columns["magnitude"] = 23.9 - 2.5 * jnp.log10(columns["flux"])
-    columns["image"] = jnp.asarray(images[:, 0])  # for their number: the views are given
+    columns = cases.catalogue(case)
+    columns["magnitude"] = 23.9 - 2.5 * np.log10(columns["flux"])
+    columns["image"] = images[:, 0]  # for their number: the views are given
 
     total = cases.STEPS[case]
     graph, params, rest = split_state(method)
@@ -289,7 +284,7 @@ def train(case, monkeypatch):
     )
     step = jax.jit(make_step(graph, tx, total, 1))
     zero = jnp.zeros((), jnp.int32)
-    state = TrainState(zero, jax.random.key(0), params, rest, tx.init(params), zero - 1)
+    state = TrainState(zero, jax.random.key(0), params, rest, jax.jit(tx.init)(params), zero - 1)
     found = []
     for i in range(total):
         state, logs = step(state, jax.tree.map(lambda x: x[i], columns))  # noqa: B023
@@ -301,7 +296,7 @@ def train(case, monkeypatch):
 def test_steps(case, monkeypatch):
     with jax.enable_x64(True):
         method, found = train(case, monkeypatch)
-        ours = {name: x for name, (_, x) in named(method).items()}
+        ours = {k: as_torch(path, np.asarray(x[...])) for k, (path, x) in named(method).items()}
     golden = {k.removeprefix(f"{case}/"): GOLDEN[k] for k in GOLDEN if k.startswith(f"{case}/")}
     of_loss, of_displacement = TOLERANCE[case]
     np.testing.assert_allclose(found, golden.pop("losses"), rtol=of_loss)
