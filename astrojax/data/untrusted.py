@@ -181,7 +181,11 @@ def npz_array(archive: Any, name: str, where: str) -> np.ndarray:
     Raises:
         UserError: It is damaged, a pickle, or larger than memory.
     """
-    npz_header(archive, name, where)
+    if npz_header(archive, name, where)[1].hasobject:
+        raise UserError(
+            f"{where}: {name!r} is an array of Python objects, which is code to load: save text "
+            "by `np.array(values, str)`, and numbers by a number's type"
+        )
     with reading(f"{where}: {name!r}"):
         return archive[name]
 
