@@ -206,8 +206,11 @@ class Model:
         return found
 
     def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Returns whether distances are beyond those of 99% of the validation images."""
-        return distance > self.card["outside"]["threshold"]
+        """Returns whether distances are beyond those of 99% of the validation images.
+
+        A distance that is not known, NaN, is.
+        """
+        return ~(distance <= self.card["outside"]["threshold"])
 
     def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
         """Refuses images that contradict the card, and warns of those that look like it.

@@ -113,7 +113,7 @@ class Magnitudes(Method):
     def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
         """Returns which examples have a magnitude in any band."""
         values = np.asarray(source.column("magnitude")).reshape(len(source), -1)
-        return np.any(self._measured(values), axis=1)
+        return np.logical_or.reduce(np.asarray(self._measured(values)), axis=1)
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray
