@@ -80,7 +80,7 @@ def write(workdir: Path, folder: Path) -> None:
     Raises:
         UserError: There is no trained run, or the folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     config = checkpoint.read_config(workdir)
     checkpoint.newest(workdir)
@@ -92,8 +92,9 @@ def write(workdir: Path, folder: Path) -> None:
     reference, card["outside"] = _reference(job, method)
     with files.atomic_write(folder) as temporary:
         temporary.mkdir()
-        save_file(_arrays(method), temporary / "model.safetensors")
-        save_file({"embedding": reference}, temporary / _REFERENCE)
+        # As bytes: `save_file` makes files that nobody else may read, whatever the umask.
+        (temporary / "model.safetensors").write_bytes(save(_arrays(method)))
+        (temporary / _REFERENCE).write_bytes(save({"embedding": reference}))
         section = dict(config["method"])
         if section.get("simulator"):
             section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
@@ -261,6 +262,11 @@ def load(folder: str | Path) -> Model:
     folder = hub.local_folder(folder, CONTENTS)
     for name in FILES:
         if not (folder / name).is_file():
+            if (folder / "checkpoints").is_dir():
+                raise UserError(
+                    f"{folder} is a run, not a model bundle: make one of it with `astrojax export "
+                    f"--workdir {folder} --out {folder / 'bundle'}`, or astrojax.export in Python"
+                )
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = _read_card(folder)
     present = [folder / name for name in (*FILES, _REFERENCE) if (folder / name).is_file()]
