@@ -30,6 +30,7 @@ from jaxtyping import Bool, Float, Num
 import astrojax
 from astrojax import distributed, files
 from astrojax.config import call, plain
+from astrojax.data.arrays import as_images
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource, Source, Subset
 from astrojax.data.validate import same_data
@@ -189,6 +190,7 @@ class Model:
 
     def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
         """Returns embeddings and predictions of images, after the checks against the card."""
+        images = as_images(images)
         self.check(images, info)
         source = ArraySource({"image": images}, self.info)
         mesh = distributed.make_mesh(fsdp=1)

@@ -319,6 +319,18 @@ def test_zero_points_are_compared_in_magnitudes(opened, tmp_path):
         open_sources({**section, "info": {**info, "zero_point": 26.15}})
 
 
+@pytest.mark.parametrize(
+    "cards", [{"BANDS": "grz"}, {"FILTERS": "g, r, z"}, {"BAND0": "g", "BAND1": "r", "BAND2": "z"}]
+)
+def test_bands_of_a_cube_are_chosen_by_name(tmp_path, info, cards):
+    images = stamps(bands=3)
+    section = _fits(tmp_path, images, **cards)
+    source = open_sources({**section, "info": info("z", "g", pixel_scale=None)})["train"]
+    np.testing.assert_array_equal(images_of(source), images[..., [2, 0]])
+    with pytest.raises(UserError, match="its bands are g, r, z, .* names u"):
+        open_sources({**section, "info": info("u", "g", "r", pixel_scale=None)})
+
+
 def _corrupt_tiles(path):
     noise = np.random.default_rng(0).integers(0, 9999, (64, 64)).astype(np.int32)
     fits.CompImageHDU(noise, compression_type="RICE_1").writeto(path)
