@@ -163,7 +163,12 @@ def own_splits(section: Mapping[str, Any]) -> bool:
 
 
 def catalogue(
-    table: str, cutouts: dict[str, Any], inputs: Iterable[str], *, every_column: bool
+    table: str,
+    cutouts: dict[str, Any],
+    inputs: Iterable[str],
+    *,
+    every_column: bool,
+    hdu: int | str | None = None,
 ) -> dict[str, Any]:
     """Returns the section of a catalogue joined to cutouts.
 
@@ -172,11 +177,12 @@ def catalogue(
         cutouts: The section of the images.
         inputs: What the model needs; columns of these names are taken.
         every_column: Whether all other columns are taken too, under their own names.
+        hdu: Which table of a file with several.
     """
     from astrojax.data.tables import read_table
 
     path = os.path.abspath(os.path.expanduser(table))
-    names = read_table(validate.file(path)).names
+    names = read_table(validate.file(path), hdu).names
     section = {k: v for k, v in _DEFAULTS.items() if k in parameters("catalogue")}
     columns = _standard(names) | {name: name for name in inputs if name in names}
     if every_column:
@@ -248,21 +254,15 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
     return "nchw" if first else "nhwc"
 
 
-def said_by_file(path: str) -> dict[str, Any]:
-    """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
-    with untrusted.open_hdf5(path) as file:
-        return stated.from_attributes(file.attrs)
-
-
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-
     where = os.path.basename(path)
     with untrusted.open_hdf5(path) as file:
         shapes = untrusted.hdf5_shapes(file)
     image = _image(shapes, settings, where)
     flat = [name for name, shape in shapes.items() if len(shape) == 1]
     columns = {"image": image, **_standard(flat)}
-    return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
+    count = len(stated.of_file("hdf5", path).get("bands", bands))
+    return {"columns": columns, "layout": _layout(shapes[image], count, settings, where)}
 
 
 def _hdf5_scalars(path: str) -> list[str]:
@@ -297,7 +297,8 @@ def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict
         image = _image(archive.files, settings, where)
         shape = () if image == "blob" else untrusted.npz_header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
-    return {"columns": columns, "layout": _layout(shape, len(bands), settings, where)}
+    count = len(stated.of_file("npz", path).get("bands", bands))
+    return {"columns": columns, "layout": _layout(shape, count, settings, where)}
 
 
 def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -344,6 +345,8 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
         [files[0] for files in find(path, bands, whole=False)[0].values()]
     )
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
+    if not cubes and len(shapes) == 1 and len(next(iter(shapes.values()))[1]) == 3:
+        cubes = list(shapes)  # its header may name more bands than are wanted
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]
     named = [name for name, s in shapes.values() if len(s) == 2 and name in map(str.upper, bands)]
     wanted = 1 if "{band}" in path else len(bands)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from astrojax.data import units
+from astrojax.data import units, untrusted
 from astrojax.data.validate import same_scale
 from astrojax.errors import UserError
 
@@ -39,6 +39,28 @@ def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
             with contextlib.suppress(ValueError, TypeError):  # a word, of other things than pixels
                 found[name] = float(np.asarray(value).item())
     return {name: value for name, value in found.items() if value}
+
+
+def of_file(reader: str, path: str) -> dict[str, Any]:
+    """Returns what a file says of its pixels beside the images, before it is opened as data.
+
+    Args:
+        reader: "hdf5" or "npz"; files of others say nothing here.
+        path: The file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    names = ("bands", "unit", "zero_point", "pixel_scale")
+    if reader == "hdf5":
+        with untrusted.open_hdf5(path) as file:
+            return from_attributes(file.attrs)
+    if reader == "npz":
+        with untrusted.open_npz(path) as archive:
+            headers = {n: untrusted.npz_header(archive, n, path) for n in archive.files}
+            said = {n for n in names if n in headers and (n == "bands" or headers[n][0] == ())}
+            return from_attributes({n: untrusted.npz_array(archive, n, path) for n in said})
+    return {}
 
 
 def compare(stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> None:

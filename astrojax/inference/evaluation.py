@@ -14,7 +14,7 @@ from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.evaluate import RUNTIME, bind_tasks, plots, report
 from astrojax.inference.embedder import Embedder
-from astrojax.training import checkpoint, metric_log
+from astrojax.training import checkpoint, metric_log, targets
 from astrojax.training.run import Run
 
 FOLDER = "evaluation"
@@ -61,6 +61,7 @@ def _evaluate(
     if other is not None:
         config = _with_data(config, plain(other))
     job = Run(config, sources)
+    targets.check_tasks(job)
     tasks = bind_tasks(job.keys.evaluate)
     state = restore(job, workdir)
     method = job.method_at(state)

@@ -251,6 +251,9 @@ def _no_comment(line: str) -> str:
     return f'"{value}"{blank}{rest}'
 
 
+_CELL_WITH_INFINITY = rb"<TD>[-+.0-9eaN ]*InF[-+.0-9eaNInF ]*</TD>"
+
+
 def _votable(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
     contents = _contents(parts)
     beyond: set[str] = set()  # integers that the longest of VOTable does not hold: as text
@@ -305,4 +308,6 @@ def _votable_text(table: Any, meta: Mapping[str, Any]) -> tuple[bytes, bytes, by
     begin, mark, rest = text.getvalue().partition(b"<TABLEDATA>\n")
     rows, last, end = rest.rpartition(b"    </TABLEDATA>")
     rows = re.sub(rb"[ ]*$", b"", rows)
+    # Infinity as the standard has it; astropy's own spelling is none to TOPCAT.
+    rows = re.sub(_CELL_WITH_INFINITY, lambda cell: cell[0].replace(b"InF", b"Inf"), rows)
     return begin + mark, rows, last + end

@@ -180,7 +180,9 @@ def test_what_a_file_says_of_its_bands_and_unit_is_compared(tmp_path, info):
         file.attrs.update(bands=["u", "g", "r", "i"], unit="nanomaggies")
     section = {"name": "hdf5", "path": str(tmp_path / "f.h5"), "layout": "nchw"}
     section["columns"] = {"image": "images"}
-    with pytest.raises(UserError, match="its unit is 'nanomaggies', and data.info.unit is 'microjansky'"):
+    with pytest.raises(
+        UserError, match="its unit is 'nanomaggies', and data.info.unit is 'microjansky'"
+    ):
         open_sources({**section, "info": info("u", "g", "r", "i")})
     with pytest.raises(UserError, match="names z"):
         open_sources({**section, "info": info("r", "z", unit="nanomaggies")})

@@ -32,10 +32,11 @@ def _galaxy10(path: Path) -> None:
 
 
 def _detected(path: Path) -> None:
-    from astrojax.data import detect
+    from astrojax.data import detect, stated
 
     name, place = detect.recognise(str(path), {})
-    section = {"name": name, "info": {**INFO, **detect.said_by_file(place)}}
+    said = stated.of_file(name, place)
+    section = {"name": name, "info": {**INFO, **said}}
     _read(section | detect.look(name, place, INFO["bands"], {}))
 
 
