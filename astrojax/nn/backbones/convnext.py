@@ -3,7 +3,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -50,7 +49,7 @@ class Block(nnx.Module):
     ) -> Float[Array, "b h w d"]:
         """Adds the branch to the input; a key drops it for some examples, at this rate."""
         y = depthwise_conv(x, self.kernel[...].astype(x.dtype)) + self.bias[...].astype(x.dtype)
-        y = jax.nn.gelu(blocks.pointwise(self.expand, self.norm(y)), approximate=False)
+        y = blocks.gelu(blocks.pointwise(self.expand, self.norm(y)))
         y = blocks.pointwise(self.reduce, y)
         return x + blocks.drop_path(y * self.layer_scale[...].astype(y.dtype), drop_path, key)
 

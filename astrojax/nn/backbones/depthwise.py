@@ -17,10 +17,12 @@ def depthwise_conv(
     """Convolves each channel with its own odd square kernel, stride 1, zero padding.
 
     XLA's CPU backend runs grouped convolutions, and their gradients most of all, an order of
-    magnitude slower than the matrix products of `banded`; on a TPU they do not fill the matrix
-    unit, which `tiled` does; GPUs have kernels for `grouped`.
+    magnitude slower than the matrix products of `banded`. On a TPU they leave the matrix unit idle,
+    which `whole` fills: 128 images of 16 x 16 x 96 take, forward and backward, 0.32 million cycles
+    instead of 0.89 by the compiler's estimate. GPUs have kernels for `grouped`.
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=banded, tpu=tiled, default=grouped)
+    tpu = whole if x.shape[1] * x.shape[2] <= _PIXELS else grouped
+    return jax.lax.platform_dependent(x, kernel, cpu=banded, tpu=tpu, default=grouped)
 
 
 def grouped(
