@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import astrojax
+from astrojax.cli import terminal
 
 COMMANDS = {
     "preview": "show what a network would see of your data",
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, text in COMMANDS.items():
             print(f"  {name:<10}{text}")
     elif first in COMMANDS:
+        terminal.catch_signals()
         importlib.import_module(f"astrojax.cli.{first}").main(given[1:])
     else:
         near = difflib.get_close_matches(first, COMMANDS, n=1)

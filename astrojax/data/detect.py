@@ -160,14 +160,18 @@ def scalar_columns(name: str, path: str) -> list[str]:
 
 def own_splits(section: Mapping[str, Any]) -> bool:
     """Returns whether the files are divided into splits: the hub's layout, or train, val, test."""
-    path = section.get("path", "")
-    if section["name"] == "folder":
-        return split_folders(path)[1] is not None
-    return section["name"] == "parquet" and os.path.isdir(path)
+    name, path = section["name"], section.get("path", "")
+    folders = name == "folder" and split_folders(path)[1] is not None
+    return folders or (name == "parquet" and os.path.isdir(path))
 
 
 def catalogue(
-    table: str, cutouts: dict[str, Any], inputs: Iterable[str], *, every_column: bool
+    table: str,
+    cutouts: dict[str, Any],
+    inputs: Iterable[str],
+    *,
+    every_column: bool,
+    hdu: int | str | None = None,
 ) -> dict[str, Any]:
     """Returns the section of a catalogue joined to cutouts.
 
@@ -176,11 +180,12 @@ def catalogue(
         cutouts: The section of the images.
         inputs: What the model needs; columns of these names are taken.
         every_column: Whether all other columns are taken too, under their own names.
+        hdu: Which table of a file with several.
     """
     from astrojax.data.tables import read_table
 
     path = os.path.abspath(os.path.expanduser(table))
-    names = read_table(validate.file(path)).names
+    names = read_table(validate.file(path), hdu).names
     section = {k: v for k, v in _DEFAULTS.items() if k in parameters("catalogue")}
     columns = _standard(names) | {name: name for name in inputs if name in names}
     if every_column:
@@ -244,15 +249,10 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
     if "layout" in settings or len(shape) != 4:
         return settings.get("layout", "nhwc")
     first, last = shape[1] == bands, shape[3] == bands
-    if not (first or last):
-        raise UserError(
-            f"{where}: images of shape {tuple(shape)} have no axis of {bands} bands: name them all"
-        )
     if first == last:
-        raise UserError(
-            f"{where}: images of shape {tuple(shape)}; which axis are the {bands} bands? add "
-            "--set layout=nchw or nhwc"
-        )
+        told = f"; which axis are the {bands} bands? add --set layout=nchw or nhwc"
+        told = told if first else f" have no axis of {bands} bands: name them all"
+        raise UserError(f"{where}: images of shape {tuple(shape)}{told}")
     return "nchw" if first else "nhwc"
 
 
@@ -263,7 +263,7 @@ def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
     image = _image(shapes, settings, where)
     flat = [name for name, shape in shapes.items() if len(shape) == 1]
     columns = {"image": image, **_standard(flat)}
-    count = len(stated.by_file("hdf5", path).get("bands", bands))  # `bands` may be some of them
+    count = len(stated.of_file("hdf5", path).get("bands", bands))
     return {"columns": columns, "layout": _layout(shapes[image], count, settings, where)}
 
 
@@ -299,7 +299,7 @@ def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict
         image = _image(archive.files, settings, where)
         shape = () if image == "blob" else untrusted.npz_header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
-    count = len(stated.by_file("npz", path).get("bands", bands))
+    count = len(stated.of_file("npz", path).get("bands", bands))
     return {"columns": columns, "layout": _layout(shape, count, settings, where)}
 
 
@@ -340,10 +340,11 @@ def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dic
         return {}
     from astrojax.data.readers.fits import find
 
-    first, shapes = _first_shapes(
-        [files[0] for files in find(path, bands, whole=False)[0].values()]
-    )
+    found = find(path, bands, whole=False)[0].values()
+    first, shapes = _first_shapes([files[0] for files in found])
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
+    if not cubes and len(shapes) == 1 and len(next(iter(shapes.values()))[1]) == 3:
+        cubes = list(shapes)  # its header may name more bands than are wanted
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]
     named = [name for name, s in shapes.values() if len(s) == 2 and name in map(str.upper, bands)]
     wanted = 1 if "{band}" in path else len(bands)

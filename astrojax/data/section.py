@@ -56,12 +56,13 @@ def build(
     pixels = {name: keys.pop(name) for name in PIXELS if name in keys}
     if "bands" in pixels:
         bands = pixels["bands"]
-        pixels["bands"] = tuple(map(str, bands if isinstance(bands, tuple) else (bands,)))
+        bands = bands.split(",") if isinstance(bands, str) else bands
+        pixels["bands"] = tuple(map(str, bands if isinstance(bands, list | tuple) else (bands,)))
     table = keys.pop("catalogue", keys.pop("table", None))
     name, path = detect.recognise(where, keys)
     section: dict[str, Any] = {"name": name}
     if "info" in detect.parameters(name):
-        said = stated.by_file(name, path)
+        said = stated.of_file(name, path) if path else {}
         section["info"] = describe(said | pixels, name)
     section |= detect.look(name, path, section.get("info", {}).get("bands", ()), keys)
     if name == "tfds":
@@ -71,7 +72,9 @@ def build(
     inner = section
     if table is not None:
         outer = [k for k in keys if detect.belongs_to_catalogue(k)]
-        section = detect.catalogue(str(table), inner, inputs, every_column=every_column)
+        section = detect.catalogue(
+            str(table), inner, inputs, every_column=every_column, hdu=keys.get("hdu")
+        )
         for key in outer:
             put(section, key, keys.pop(key))
     for key, value in keys.items():

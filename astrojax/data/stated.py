@@ -45,6 +45,30 @@ def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
+def of_file(reader: str, path: str) -> dict[str, Any]:
+    """Returns what a file says of its pixels beside the images, before it is opened as data.
+
+    Args:
+        reader: "hdf5" or "npz"; files of others say nothing here.
+        path: The file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    names = ("bands", "unit", "zero_point", "pixel_scale")
+    if reader == "hdf5":
+        with untrusted.open_hdf5(path) as file:
+            return from_attributes(file.attrs)
+    if reader == "npz":
+        with untrusted.open_npz(path) as archive:
+            if "blob" in archive.files:  # the bands are those of a catalogue
+                return {}
+            headers = {n: untrusted.npz_header(archive, n, path) for n in archive.files}
+            said = {n for n in names if n in headers and (n == "bands" or headers[n][0] == ())}
+            return from_attributes({n: untrusted.npz_array(archive, n, path) for n in said})
+    return {}
+
+
 def compare(stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> None:
     """Raises `UserError` if a file says another unit, zero point or pixel scale than the config.
 
@@ -124,29 +148,6 @@ def chosen(images: Any, stated: Mapping[str, Any], info: Mapping[str, Any], wher
     compare(stated, info, where)
     positions = band_positions(stated, tuple(info.get("bands", ())), where)
     return images if positions is None else ChosenBands(images, positions)
-
-
-def by_file(reader: str, path: str) -> dict[str, Any]:
-    """Returns what an HDF5 file or an NPZ archive says of its pixels, as `astrojax stamps` writes.
-
-    Args:
-        reader: Name of the reader; other files than these two say nothing here.
-        path: The file.
-    """
-    if reader == "hdf5" and path:
-        with untrusted.open_hdf5(path) as file:
-            return from_attributes(file.attrs)
-    if reader == "npz" and path:
-        with untrusted.open_npz(path) as archive:
-            if "blob" in archive.files:  # the bands are those of a catalogue
-                return {}
-            names = [
-                n for n in ("bands", "unit", "zero_point", "pixel_scale") if n in archive.files
-            ]
-            headers = {name: untrusted.npz_header(archive, name, path) for name in names}
-            few = [n for n, (shape, _) in headers.items() if n == "bands" or shape in ((), (1,))]
-            return from_attributes({name: archive[name] for name in few})
-    return {}
 
 
 _COLORS = {1: ("grey",), 3: ("red", "green", "blue")}

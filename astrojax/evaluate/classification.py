@@ -36,14 +36,13 @@ def confusion(
 
 
 def check(tables: dict[str, Any]) -> None:
-    """Raises `UserError` if there are no class predictions or no labels."""
+    """Raises `UserError` if there are no class predictions or no labels; needs no embedding."""
     train, test = quantities.require(tables, "classification", "train", "test")
-    known = quantities.labels(train) is not None and quantities.labels(test) is not None
-    if "class_probability" not in test.predictions or not known:
+    if "class_probability" not in test.predictions:
         raise UserError(
-            "evaluation 'classification' needs predicted and true classes: choose a method with a "
-            "classifier and data with a 'label' column"
+            "evaluation 'classification' needs predicted classes: choose a method with a classifier"
         )
+    quantities.require_labels({"train": train, "test": test}, "classification")
 
 
 def evaluate(
@@ -67,8 +66,9 @@ def evaluate(
         UserError: There are no class predictions or no labels.
     """
     check(tables)
-    test = tables["test"]
-    label, known = (np.asarray(quantities.labels(tables[split])) for split in ("test", "train"))
+    train, test = quantities.require(tables, "classification", "train", "test")
+    label, known = quantities.labels(test), quantities.labels(train)
+    assert label is not None and known is not None  # `check` has seen to it
     names = quantities.class_names(sources["test"].info, label)
     probability = np.asarray(test.predictions["class_probability"], float)[label >= 0]
     predicted, confidence = probability.argmax(axis=1), probability.max(axis=1)

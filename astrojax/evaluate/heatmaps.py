@@ -98,15 +98,6 @@ def metrics(
     }
 
 
-def check(sources: dict[str, Any], model: Any, *, examples: int) -> None:
-    """Raises `UserError` if the method predicts no patches, or there are too few test galaxies."""
-    if not hasattr(model, "predict_patches"):
-        raise UserError("evaluation 'heatmaps' needs a method that predicts patches, e.g. ijepa")
-    source = sources.get("test")
-    if source is None or min(len(source), examples) < 2:
-        raise UserError("evaluation 'heatmaps' needs a test split, and two examples or more")
-
-
 def evaluate(
     sources: dict[str, Any],
     out: Path,
@@ -131,8 +122,11 @@ def evaluate(
     Raises:
         UserError: The method predicts no patches, or there are fewer than two test galaxies.
     """
-    check(sources, model, examples=examples)
-    source = sources["test"]
+    if not hasattr(model, "predict_patches"):
+        raise UserError("evaluation 'heatmaps' needs a method that predicts patches, e.g. ijepa")
+    source = sources.get("test")
+    if source is None or min(len(source), examples) < 2:
+        raise UserError("evaluation 'heatmaps' needs a test split, and two examples or more")
     rows = np.sort(np.random.default_rng(seed).permutation(len(source))[:examples])
     images = np.stack([np.asarray(source[int(row)]["image"]) for row in rows])
     maps = patch_maps(model, images, num_masks=num_masks, seed=seed)

@@ -28,15 +28,14 @@ def metrics(probability: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]) 
 
 
 def check(tables: dict[str, Any], *, targets: tuple[str, ...]) -> None:
-    """Raises `UserError` if a label has no column, no prediction or no value."""
+    """Raises `UserError` if a label is not predicted or not known; needs no embedding."""
     (table,) = quantities.require(tables, "multilabel", "test")
     for name in targets:
         if name not in table.columns or f"{name}_probability" not in table.predictions:
             raise UserError(
                 f"evaluation 'multilabel' names {name!r}, which the data or the method lack"
             )
-        if not np.isfinite(np.asarray(table.columns[name], float)).any():
-            raise UserError(f"no object of the test set has a value of {name!r}")
+    quantities.require_values({"test": table}, targets, "multilabel")
 
 
 def evaluate(
@@ -60,13 +59,15 @@ def evaluate(
         UserError: A label has no column, no prediction or no value.
     """
     check(tables, targets=targets)
-    table = tables["test"]
+    (table,) = quantities.require(tables, "multilabel", "test")
     numbers: dict[str, float] = {}
     curves = {}
     for name in targets:
         label = np.asarray(table.columns[name], float)
         probability = np.asarray(table.predictions[f"{name}_probability"], float)
         known = np.isfinite(label) & np.isfinite(probability)
+        if not known.any():
+            raise UserError(f"no object of the test set has a value of {name!r}")
         pair = probability[known], label[known].astype(int)
         scores = resampling.with_bootstrap_errors(
             metrics, *pair, seed=seed, n_bootstrap=n_bootstrap

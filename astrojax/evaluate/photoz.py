@@ -135,15 +135,16 @@ def binned_figure(bins: dict[str, list[float]], path: Path, xlabel: str) -> Path
 
 
 def check(tables: dict[str, Any], sources: dict[str, Any], *, magnitude: str) -> None:
-    """Raises `UserError` if redshifts, or the scalar to bin by, are not there."""
-    (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
-    if "redshift" not in table.predictions or "redshift" not in table.columns:
+    """Raises `UserError` if redshifts are not predicted or not known; needs no embedding."""
+    names = ("test",)
+    splits = dict(zip(names, quantities.require(tables, "photoz", *names), strict=True))
+    if "redshift" not in splits["test"].predictions:
         raise UserError(
-            "evaluation 'photoz' needs predicted and reference redshifts: choose a method with a "
-            "redshift head and data with a 'redshift' column"
+            "evaluation 'photoz' needs predicted redshifts: choose a method with a redshift head"
         )
+    quantities.require_values(splits, ("redshift",), "photoz")
     if magnitude:
-        quantities.pick(table, info, (magnitude,), "photoz.magnitude")
+        quantities.pick(splits["test"], sources["test"].info, (magnitude,), "photoz.magnitude")
 
 
 def evaluate(
@@ -173,7 +174,7 @@ def evaluate(
         UserError: There is no redshift prediction or no reference redshift.
     """
     check(tables, sources, magnitude=magnitude)
-    table, info = tables["test"], sources["test"].info
+    (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
     z_ref = z_ref[known]

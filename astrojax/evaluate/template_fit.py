@@ -10,21 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from astrojax.errors import UserError
 from astrojax.evaluate import photoz, quantities, resampling
 from astrojax.evaluate.report import Section
 from astrojax.simulate.survey import mock as simulator
 from astrojax.simulate.survey.template_fitting import fit
 
-_COLUMNS = ("flux", "flux_error", "ebv", "redshift")
+_NEEDED = ("flux", "flux_error", "ebv", "redshift")
 
 
 def check(tables: dict[str, Any]) -> None:
-    """Raises `UserError` if the data lack a column that the fit takes."""
+    """Raises `UserError` if the data have not what is fitted; needs no embedding."""
     (table,) = quantities.require(tables, "template_fit", "test")
-    missing = [name for name in _COLUMNS if name not in table.columns]
-    if missing:
-        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)} in the data")
+    quantities.require_values({"test": table}, _NEEDED, "template_fit")
 
 
 def evaluate(
@@ -46,7 +43,8 @@ def evaluate(
         UserError: The data are not of the embedded survey.
     """
     check(tables)
-    flux, error, ebv, z_ref = (np.asarray(tables["test"].columns[name]) for name in _COLUMNS)
+    (table,) = quantities.require(tables, "template_fit", "test")
+    flux, error, ebv, z_ref = (np.asarray(table.columns[name]) for name in _NEEDED)
     known = np.isfinite(z_ref)
     found = fit(flux[known], error[known], ebv[known], survey=simulator.named(survey))
     z_fit, z_ref = np.asarray(found.median, np.float64), z_ref[known].astype(np.float64)

@@ -24,12 +24,13 @@ def metrics(
 
 
 def check(tables: dict[str, Any], *, targets: tuple[str, ...], questions: tuple[int, ...]) -> None:
-    """Raises `UserError` if a column or a prediction is missing."""
+    """Raises `UserError` if votes are not predicted or not known; needs no embedding."""
     (table,) = quantities.require(tables, "votes", "test")
     missing = [n for n in targets if n not in table.columns]
     missing += [n for n in targets if f"{n}_fraction" not in table.predictions]
     if missing or sum(questions) != len(targets):
         raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
+    quantities.require_values({"test": table}, targets, "votes", least=2)
 
 
 def evaluate(
@@ -55,7 +56,7 @@ def evaluate(
         UserError: A column is missing, or nobody answered a question.
     """
     check(tables, targets=targets, questions=questions)
-    table = tables["test"]
+    (table,) = quantities.require(tables, "votes", "test")
     numbers: dict[str, float] = {}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     first = 0

@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float, Num
 import astrojax
 from astrojax import distributed, files
 from astrojax.config import call, plain
+from astrojax.data.arrays import as_images
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource, Source, Subset
 from astrojax.data.validate import same_data
@@ -83,7 +84,7 @@ def write(workdir: Path, folder: Path) -> None:
     Raises:
         UserError: There is no trained run, or the folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     config = checkpoint.read_config(workdir)
     checkpoint.newest(workdir)
@@ -95,9 +96,10 @@ def write(workdir: Path, folder: Path) -> None:
     reference, card["outside"] = _reference(job, method)
     with files.atomic_write(folder) as temporary:
         temporary.mkdir()
-        save_file(bundle_arrays.of(method), temporary / "model.safetensors")
-        save_file({"embedding": reference}, temporary / _REFERENCE)
-        save_file(membership.of(job.sources), temporary / _SPLITS)
+        # As bytes: `save_file` makes files that nobody else may read, whatever the umask.
+        (temporary / "model.safetensors").write_bytes(save(bundle_arrays.of(method)))
+        (temporary / _REFERENCE).write_bytes(save({"embedding": reference}))
+        (temporary / _SPLITS).write_bytes(save(membership.of(job.sources)))
         section = dict(config["method"])
         if section.get("simulator"):
             section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
@@ -220,6 +222,7 @@ class Model:
 
     def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
         """Returns embeddings and predictions of images, after the checks against the card."""
+        images = as_images(images)
         self.check(images, info)
         source = ArraySource({"image": images}, self.info)
         mesh = distributed.make_mesh(fsdp=1)
@@ -238,8 +241,11 @@ class Model:
         return found
 
     def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Returns whether distances are beyond those of 99% of the validation images."""
-        return distance > self.card["outside"]["threshold"]
+        """Returns whether distances are beyond those of 99% of the validation images.
+
+        A distance that is not known, NaN, is.
+        """
+        return ~(distance <= self.card["outside"]["threshold"])
 
     def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
         """Refuses images that contradict the card, and warns of those that look like it.
@@ -290,6 +296,11 @@ def load(folder: str | Path) -> Model:
     folder = hub.local_folder(folder, CONTENTS)
     for name in FILES:
         if not (folder / name).is_file():
+            if (folder / "checkpoints").is_dir():
+                raise UserError(
+                    f"{folder} is a run, not a model bundle: make one of it with `astrojax export "
+                    f"--workdir {folder} --out {folder / 'bundle'}`, or astrojax.export in Python"
+                )
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = _read_card(folder)
     present = [folder / name for name in CONTENTS if (folder / name).is_file()]

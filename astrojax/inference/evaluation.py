@@ -14,7 +14,7 @@ from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.evaluate import RUNTIME, bind_tasks, plots, report
 from astrojax.inference.embedder import Embedder
-from astrojax.training import checkpoint, metric_log
+from astrojax.training import checkpoint, metric_log, targets
 from astrojax.training.run import Run
 from astrojax.training.settings import resolve
 
@@ -62,7 +62,7 @@ def _evaluate(
     if other is not None:
         config = _with_data(config, plain(other))
     job = Run(config, sources)
-    job.check_evaluation()
+    targets.check_tasks(job)
     tasks = bind_tasks(job.keys.evaluate)
     state = restore(job, workdir)
     method = job.method_at(state)
@@ -132,7 +132,7 @@ def adopt(config: Any, workdir: Path) -> bool:
 
 def summary(workdir: Path) -> str:
     """Returns the numbers of an evaluated run, and where its results are."""
-    numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
+    numbers = files.read_json(workdir / FOLDER / "metrics.json")
     return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
 
 
@@ -154,4 +154,4 @@ def _with_data(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def cost(workdir: Path) -> dict[str, Any]:
     """Returns what the training took, as `finished.json` has it; empty for an unfinished run."""
     path = workdir / "finished.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return files.read_json(path) if path.is_file() else {}

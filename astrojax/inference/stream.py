@@ -146,10 +146,12 @@ def _parts(
         predictions=wanted.predictions,
     )
     names = tuple(name for name in model.method.inputs if name != "image")
-    inspected = Inspected(source, crop=model.card["crop"], names=names)
+    inspected = Inspected(
+        source, crop=model.card["crop"], names=names, spread=model.card["pixel_spread"]
+    )
     held: list[dict[str, np.ndarray]] = []
     count = 0
-    for batch in apply(inspected, threads=wanted.threads, beside=flags.SEEN):
+    for batch in apply(inspected, threads=wanted.threads, beside=(*flags.SEEN, flags.ABSURD)):
         held.append(batch)
         count += len(batch[""])
         progress.add(len(batch[""]))
@@ -183,9 +185,9 @@ def _fields(
     empty = seen[flags.UNREADABLE].copy()
     if wanted.bad_pixels == "null" and "image" in model.method.inputs:
         empty |= seen[flags.BAD_PIXELS]
-    found = fields.without_values(
-        {k: v for k, v in results.items() if k not in flags.SEEN}, np.flatnonzero(empty)
-    )
+    network = {k: v for k, v in results.items() if k not in (*flags.SEEN, flags.ABSURD)}
+    wrong = flags.not_finite(network) & ~seen[flags.UNREADABLE]
+    found = fields.without_values(network, np.flatnonzero(empty))
     embedding = np.asarray(found.pop(""), np.float32)
     made = [fields.plain("id", columns["id"])]
     beside = fields.of_data({k: v for k, v in columns.items() if k != "id"}, source.info)
@@ -193,9 +195,9 @@ def _fields(
     own += fields.of_predictions(found, model.info)
     if model.reference is not None:
         distance = model.distance(embedding)
-        seen[flags.OUTSIDE] = model.outside(distance)
+        seen[flags.OUTSIDE] = model.outside(distance) | results[flags.ABSURD]
         own.append(fields.plain("ood_score", distance.astype(np.float32)))
-    own += fields.of_flags(seen)
+    own += fields.of_flags({**seen, flags.NOT_FINITE: wrong})
     own += [fields.plain("embedding", embedding)] if wanted.embedding else []
     return [*made, *fields.distinct(beside, own)]
 

@@ -18,7 +18,7 @@ from astrojax import distributed, files
 from astrojax.data import fingerprint
 from astrojax.data.source import Source
 from astrojax.errors import UserError
-from astrojax.training import checkpoint, metric_log, trackers
+from astrojax.training import checkpoint, metric_log, targets, trackers
 from astrojax.training.run import Run, TrainState
 from astrojax.training.settings import Settings, check_same, has_started, resolve
 from astrojax.training.signals import StopSignals
@@ -52,7 +52,7 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
 def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None) -> None:
     """Trains a run whose folder is locked."""
     job = Run(settings, sources)
-    job.check_evaluation()
+    targets.check(job)
     _write_origin(workdir, job)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
     found = saved.restore(job.abstract_state())

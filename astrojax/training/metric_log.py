@@ -98,7 +98,9 @@ def read(workdir: Path) -> list[dict[str, float]]:
     """Returns the records of `metrics.jsonl`; a damaged line costs that record alone."""
     path = Path(workdir) / "metrics.jsonl"
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with contextlib.suppress(json.JSONDecodeError):
-            records.append(json.loads(line))
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        with contextlib.suppress(ValueError, RecursionError):  # no UTF-8, or no JSON
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records

@@ -10,7 +10,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ import numpy as np
 from astrojax import distributed
 from astrojax.data import sky, validate
 from astrojax.data.source import Source, read_example
+from astrojax.training import targets
 from astrojax.training.run import Run
 
 _SAMPLE = 512  # stamps per split whose pixels are read
@@ -33,8 +33,7 @@ def run(config: Any) -> None:
         UserError: What would stop the run, before or at its first step.
     """
     job = Run(config)
-    job.check_evaluation()
-    job.settings.monitor(job=job, workdir=Path(), state=None)  # checks its splits and its label
+    targets.check(job)
     card = {"data": data(job.sources), "model": model(job), "step": step(job)}
     if not distributed.is_main():
         return

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from astrojax import distributed, evaluate
+from astrojax import distributed
 from astrojax.config import call
 from astrojax.data import batching
 from astrojax.data.open import open_sources
@@ -21,6 +21,7 @@ from astrojax.data.source import Source
 from astrojax.data.transforms.labels import oversample
 from astrojax.errors import UserError
 from astrojax.methods import Method
+from astrojax.training import initialise
 from astrojax.training.settings import Settings, resolve
 
 
@@ -145,16 +146,11 @@ class Run:
             out_shardings=(shardings, distributed.replicated(self.mesh)),
         )
 
-    def check_evaluation(self) -> None:
-        """Raises `UserError` if the evaluation tasks name what the data or the method lack."""
-        tasks = evaluate.bind_tasks(self.keys.evaluate)
-        evaluate.check_tasks(tasks, self.sources, self.method)
-
     def initial_state(self) -> TrainState:
         """Returns the state before the first step, on the mesh."""
         params, rest = self._initial
         if self.settings.init is not None:
-            self.settings.init(method=self.method)
+            initialise.apply(self.settings.init, self.method, self.sources["train"].info)
             _, params, rest = split_state(self.method)
         zero = jnp.zeros((), jnp.int32)
         key = jax.random.key(self.keys.seed)

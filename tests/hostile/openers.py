@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a user would open each kind of file: the real readers and commands, all images read."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from astropy.table import Table
 from astrojax.errors import UserError
 
 INFO = {**valid.INFO, "bands": ("g", "r")}
-SHEET = argparse.Namespace(no_sheet=False, data=None, catalogue=None)
 COLOR = {"bands": ("r", "g", "b"), "pixel_scale": None, "unit": "display"}
 
 
@@ -34,10 +32,11 @@ def _galaxy10(path: Path) -> None:
 
 
 def _detected(path: Path) -> None:
-    from astrojax.data import detect
+    from astrojax.data import detect, stated
 
     name, place = detect.recognise(str(path), {})
-    section = {"name": name, "info": {**INFO, **detect.said_by_file(place)}}
+    said = stated.of_file(name, place)
+    section = {"name": name, "info": {**INFO, **said}}
     _read(section | detect.look(name, place, INFO["bands"], {}))
 
 

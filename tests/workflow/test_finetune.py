@@ -13,6 +13,7 @@ from astrojax.inference import starts, workflow
 from astrojax.inference.model import bundle_of
 from astrojax.interop import torch
 from astrojax.nn.backbones import resnet
+from astrojax.training import targets
 from astrojax.training.recipes import finetuning
 from astrojax.training.run import Run
 
@@ -42,7 +43,7 @@ TARGETS = {
 def test_every_kind_of_target_has_a_loss_and_an_evaluation(pretrained, data, name):
     target, task, predicted = TARGETS[name]
     job, _ = _built(pretrained, data, target, task)
-    job.check_evaluation()  # data and method have all that the evaluation will ask for
+    targets.check(job)  # data and method have all that the evaluation will ask for
     assert job.keys.evaluate
     batch = next(job.batches(0))
     state, logs = job.step(job.initial_state(), batch)

@@ -69,7 +69,6 @@ ABSENT = {
     "multilabel": {"multilabel": {"targets": ("dusty",)}},
     "votes": {"votes": {"targets": ("bar_yes", "bar_no"), "questions": (2,)}},
     "regression": {"regression": {"targets": ("flat",)}},
-    "patches": {"heatmaps": {}},
     "template_fit": {"template_fit": {"survey": "candels"}},
     "uncertainty": {"uncertainty": {}},
 }
