@@ -31,8 +31,9 @@ def by_unit(
         what = {"c": "complex numbers", "V": f"records {image.dtype}"}.get(kind, str(image.dtype))
         raise UserError(f"{where()} holds {what}, not real numbers: split them into bands")
     if kind == "f":
-        filled = image == image.dtype.type(FILL) if image.dtype.itemsize > 2 else None
-        if filled is not None and filled.any():
+        # One pass where all is below, as always but for damaged stamps; NaN is not below.
+        if image.dtype.itemsize > 2 and image.size and not image.max() < FILL:
+            filled = image == image.dtype.type(FILL)
             image = np.where(filled, np.asarray(np.nan, image.dtype), image)
         if image.dtype.itemsize > 4:
             with np.errstate(over="ignore"):
