@@ -201,20 +201,17 @@ def finetune(
         balanced: Whether classes weigh by the inverse of their share.
         layer_decay: Factor of the rate from one layer of the backbone to the one below it.
         size: How long the run is at most.
-        compare: Whether the same network is trained from random weights too, and a linear probe
-            of the pretrained one: `workdir/comparison.json`.
+        compare: Whether "scratch" and "head" run too: `workdir/comparison.json`.
         arch: Architecture of a file of weights, e.g. "torchvision/resnet18"; None to see it.
         stem: What becomes of the first convolution of such weights for other bands: "mean",
-            "repeat" or "fresh" (see `interop.torch.load`). The weights of a run or a bundle
-            follow the names of the bands.
+            "repeat" or "fresh" (see `interop.torch.load`). A run's follow the bands' names.
         **changes: Config keys to change.
 
     Returns:
         The model, from the bundle in `workdir/bundle`.
 
     Raises:
-        UserError: The data do not fit the network, or the target not the data; nothing was
-            computed yet.
+        UserError: The data do not fit the network, or the target not the data.
     """
     workdir = Path(workdir)
     names = (target,) if isinstance(target, str) else tuple(target)
@@ -223,22 +220,18 @@ def finetune(
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
-    config = finetuning.build(start, data, found, scheme=scheme, **options)
-    change(config, changes)
-    finish(config, workdir)
-    result = Trained(workdir)
+    others = [other for other in ("head", "scratch") if compare and other != scheme]
+    runs = {}
+    for one, folder in [(scheme, workdir), *((other, workdir / other) for other in others)]:
+        config = finetuning.build(start, data, found, scheme=one, **options)
+        change(config, changes)
+        finish(config, folder)
+        runs[one] = Trained(folder)
     if compare:
-        runs = {scheme: result}
-        for other in ("head", "scratch"):
-            if other not in runs:
-                config = finetuning.build(start, data, found, scheme=other, **options)
-                change(config, changes)
-                finish(config, workdir / other)
-                runs[other] = Trained(workdir / other)
         table = {name: run.metrics for name, run in runs.items()}
         files.write_json(workdir / _COMPARISON, table)
         print(json.dumps(table, indent=2))
-    return result.model
+    return runs[scheme].model
 
 
 def said_before(source: str, where: str) -> dict[str, Any]:
