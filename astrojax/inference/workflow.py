@@ -189,8 +189,7 @@ def finetune(
     """Trains a head, and as asked the backbone below it, to predict columns of the data.
 
     Args:
-        source: A run, a bundle, `hf://owner/name[@revision]`, or a file of weights of torchvision
-            or timm.
+        source: A run, a bundle, `hf://owner/name[@revision]`, or weights of torchvision or timm.
         data: Labelled data; objects without a label are left out of the training.
         target: Column or columns to predict.
         workdir: Folder of the run.
@@ -202,7 +201,7 @@ def finetune(
         layer_decay: Factor of the rate from one layer of the backbone to the one below it.
         size: How long the run is at most.
         compare: Whether "scratch" and "head" run too: `workdir/comparison.json`.
-        arch: Architecture of a file of weights, e.g. "torchvision/resnet18"; None to see it.
+        arch: Architecture of a file of weights, or None to see it.
         stem: What becomes of the first convolution of such weights for other bands: "mean",
             "repeat" or "fresh" (see `interop.torch.load`). A run's follow the bands' names.
         **changes: Config keys to change.
@@ -213,16 +212,14 @@ def finetune(
     Raises:
         UserError: The data do not fit the network, or the target not the data.
     """
-    workdir = Path(workdir)
-    names = (target,) if isinstance(target, str) else tuple(target)
+    workdir, names = Path(workdir), (target,) if isinstance(target, str) else tuple(target)
     data, found = finetuning.find_target(data, names, task)
     start = starts.open_start(source, data, arch=arch, stem=stem)
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
-    others = [other for other in ("head", "scratch") if compare and other != scheme]
     runs = {}
-    for one, folder in [(scheme, workdir), *((other, workdir / other) for other in others)]:
+    for one, folder in _folders(workdir, scheme, compare).items():
         config = finetuning.build(start, data, found, scheme=one, **options)
         change(config, changes)
         finish(config, folder)
@@ -232,6 +229,17 @@ def finetune(
         files.write_json(workdir / _COMPARISON, table)
         print(json.dumps(table, indent=2))
     return runs[scheme].model
+
+
+def _folders(
+    workdir: Path, scheme: finetuning.Scheme, compare: bool
+) -> dict[finetuning.Scheme, Path]:
+    """Returns {scheme: folder of its run}, the one that is asked for first."""
+    folders: dict[finetuning.Scheme, Path] = {scheme: workdir}
+    if compare:
+        folders.setdefault("head", workdir / "head")
+        folders.setdefault("scratch", workdir / "scratch")
+    return folders
 
 
 def said_before(source: str, where: str) -> dict[str, Any]:
