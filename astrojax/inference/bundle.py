@@ -40,13 +40,14 @@ from astrojax.inference.evaluation import restore
 from astrojax.inference.table import Table
 from astrojax.interop import hub
 from astrojax.methods import Method, build
-from astrojax.training import checkpoint
+from astrojax.training import bundle_hashes, checkpoint
 from astrojax.training.run import Run
 
 FILES = ("model.safetensors", "config.json", "card.json")
 _REFERENCE = "reference.safetensors"
 CONTENTS = (*FILES, _REFERENCE)
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
+_FORMAT = 1  # of bundles; one with another number was written by a later astrojax
 _FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
@@ -89,6 +90,7 @@ def write(workdir: Path, folder: Path) -> None:
     method = job.method_at(restore(job, workdir))
     card = card_of(job.sources["train"], config, method)
     card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
+    card["format"] = _FORMAT
     reference, card["outside"] = _reference(job, method)
     with files.atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -98,8 +100,8 @@ def write(workdir: Path, folder: Path) -> None:
         if section.get("simulator"):
             section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
         checkpoint.write_config(temporary, {"method": section})
-        card["sha256"] = {name: _sha256(temporary / name) for name in _CHECKED}
-        files.write_json(temporary / "card.json", card)
+        card["sha256"] = {name: bundle_hashes.of_file(temporary / name) for name in _CHECKED}
+        files.write_json(temporary / "card.json", bundle_hashes.sealed(card))
 
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
@@ -261,12 +263,8 @@ def load(folder: str | Path) -> Model:
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = _read_card(folder)
     present = [folder / name for name in (*FILES, _REFERENCE) if (folder / name).is_file()]
-    for name in _CHECKED:  # the sample of training images may be left out of what is shared
-        if folder / name in present and _sha256(folder / name) != card["sha256"].get(name):
-            raise UserError(
-                f"{folder}: {name} is not the file that its card describes (SHA-256): the bundle "
-                "is damaged or was changed; copy it again, or export it again"
-            )
+    # The sample of training images may be left out of what is shared.
+    bundle_hashes.check(folder, card, [n for n in _CHECKED if folder / n in present])
     arrays = _read_arrays(folder / "model.safetensors")
     shared = folder / _REFERENCE in present
     with files.reading(f"the bundle {folder}"):
@@ -292,11 +290,6 @@ def _check_files(section: Any, folder: Path) -> None:
             )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_card(folder: Path) -> dict[str, Any]:
     """Returns the card.
 
@@ -311,6 +304,11 @@ def _read_card(folder: Path) -> dict[str, Any]:
     checkpoint.check_version(version if "sha256" in card else None, str(folder))
     said = {name: plain(card[name]) for name in inspect.signature(_card).parameters if name in card}
     call(_card, said, path="card")
+    if card.get("format") != _FORMAT:
+        raise UserError(
+            f"{folder} is a bundle of format {str(card.get('format'))[:20]}, and this astrojax "
+            f"({astrojax.__version__}) reads {_FORMAT}: install the one that wrote it ({version})"
+        )
     return card
 
 

@@ -32,14 +32,14 @@ def server(tmp_path, monkeypatch):
 
 def point_at(monkeypatch, url, cache):
     """As HF_ENDPOINT, HF_HUB_CACHE and HF_TOKEN do, which the library reads when it is imported."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download, hf_api
 
-    for module in (constants, hub_library.file_download, hub_library.hf_api):
+    for module in (constants, file_download, hf_api):
         if hasattr(module, "ENDPOINT"):
             monkeypatch.setattr(module, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    monkeypatch.setattr(hub_library.hf_api.api, "endpoint", url)
+    monkeypatch.setattr(hf_api.api, "endpoint", url)
     monkeypatch.setenv("HF_TOKEN", "hf_right")
 
 
