@@ -35,7 +35,7 @@ def survey():
         "flat": rng.uniform(0, 1, COUNT),
         "bar_yes": rng.integers(0, 20, COUNT).astype(float),
         "bar_no": rng.integers(1, 20, COUNT).astype(float),
-        "merging": rng.integers(0, 2, COUNT),
+        "merging": np.ma.masked_array(rng.integers(0, 2, COUNT), np.arange(COUNT) % 6 == 0),
         "dusty": rng.integers(0, 2, COUNT),
         "z": rng.uniform(0.1, 2, COUNT),
     }

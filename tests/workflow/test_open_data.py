@@ -89,6 +89,10 @@ def test_files_say_what_they_can_and_the_user_the_rest(files, survey):
     assert opened[4].info.bands == ("red", "green", "blue")
     assert opened[4].info.unit == "display"
     joined = astrojax.open_data(files / "cubes", bands=("g", "r"), catalogue=files / "a.csv")
+    named = {"columns": {"redshift": "z"}, "catalogue": files / "a.csv", "bands": ("g", "r")}
+    assert {"id", "redshift", "kind"} <= set(
+        astrojax.open_data(files / "cubes", **named)["train"][0]
+    )
     example = joined["train"][0]
     row = survey[1]["id"].tolist().index(example["id"])
     assert example["flat"] == pytest.approx(survey[1]["flat"][row])
@@ -114,9 +118,9 @@ def test_data_are_divided_as_asked(survey, pixels):
     assert sides["validation"] == set(columns["id"][columns["side"] == "val"].tolist())
     folds = divided({"name": "column", "column": "fold", "validation": ("3",), "test": ("4",)})
     assert _ids(folds)["test"] == set(columns["id"][fold == 4].tolist())
-    for source in divided("stratified:merging").values():
-        share = np.mean(source.column("merging"))
-        assert share == pytest.approx(columns["merging"].mean(), abs=0.1)
+    for source in divided("stratified:dusty").values():
+        share = np.mean(source.column("dusty"))
+        assert share == pytest.approx(columns["dusty"].mean(), abs=0.1)
     sky = divided("sky")
     assert sum(map(len, sky.values())) == len(images)
     assert list(divided("none")) == ["train"]
