@@ -39,7 +39,8 @@ _MEETING, _DAY = 5 * 60.0, 24 * 60 * 60  # seconds
 def enable_compilation_cache() -> None:
     """Prepares a process: switches on the compilation cache, in the user's cache folder.
 
-    JAX_COMPILATION_CACHE_DIR, where set, says otherwise.
+    JAX_COMPILATION_CACHE_DIR, where set, says otherwise; JAX_ENABLE_COMPILATION_CACHE=false leaves
+    it off.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -97,6 +98,16 @@ def initialize(*, coordinator: str | None, processes: int | None, process: int |
             f"the processes did not find each other ({str(error).splitlines()[0][:200]}); see "
             "--coordinator, --processes and --process in docs/clusters.md"
         ) from error
+
+
+def leave_together() -> None:
+    """Waits until all processes have come here, and ends their connection.
+
+    A process that ends while others still need it takes them with it: JAX aborts those.
+    """
+    if is_multiprocess():
+        with waiting("the other processes to stop too"):
+            jax.distributed.shutdown()
 
 
 def is_main() -> bool:

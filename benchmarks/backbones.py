@@ -110,13 +110,7 @@ def torch_passes(section: dict, side: int, batch: int):
         import torch
     except ImportError:
         return None
-    module = {
-        "resnet": _torch_resnet,
-        "convnext": _torch_convnext,
-        "vgg": _torch_vgg,
-        "vit": _torch_vit,
-    }[section["name"]](torch.nn, section, side)
-    module = module.to(memory_format=torch.channels_last)
+    module = torch_network(section, side).to(memory_format=torch.channels_last)
     image = torch.randn(batch, 3, side, side).to(memory_format=torch.channels_last)
 
     def forward():
@@ -128,6 +122,19 @@ def torch_passes(section: dict, side: int, batch: int):
         module(image).mean().backward()
 
     return [forward, backward]
+
+
+def torch_network(section: dict, side: int):
+    """A backbone with a classifier of ten classes in PyTorch, a `Sequential` of its layers."""
+    from torch import nn
+
+    make = {
+        "resnet": _torch_resnet,
+        "convnext": _torch_convnext,
+        "vgg": _torch_vgg,
+        "vit": _torch_vit,
+    }
+    return make[section["name"]](nn, section, side)
 
 
 def _torch_resnet(nn, section, side):

@@ -10,6 +10,7 @@ from typing import Any
 
 from astrojax.data import pictures, readers, stated, untrusted, validate
 from astrojax.data.listing import Listing
+from astrojax.data.readers.folder import split_folders
 from astrojax.errors import UserError
 from astrojax.files import reading
 
@@ -158,8 +159,10 @@ def scalar_columns(name: str, path: str) -> list[str]:
 
 
 def own_splits(section: Mapping[str, Any]) -> bool:
-    """Returns whether the files are divided into splits themselves, as on the Hugging Face hub."""
-    return section["name"] == "parquet" and os.path.isdir(section.get("path", ""))
+    """Returns whether the files are divided into splits: the hub's layout, or train, val, test."""
+    name, path = section["name"], section.get("path", "")
+    folders = name == "folder" and split_folders(path)[1] is not None
+    return folders or (name == "parquet" and os.path.isdir(path))
 
 
 def catalogue(
@@ -247,10 +250,9 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
         return settings.get("layout", "nhwc")
     first, last = shape[1] == bands, shape[3] == bands
     if first == last:
-        raise UserError(
-            f"{where}: images of shape {tuple(shape)}; which axis are the {bands} bands? add "
-            "--set layout=nchw or nhwc"
-        )
+        told = f"; which axis are the {bands} bands? add --set layout=nchw or nhwc"
+        told = told if first else f" have no axis of {bands} bands: name them all"
+        raise UserError(f"{where}: images of shape {tuple(shape)}{told}")
     return "nchw" if first else "nhwc"
 
 
@@ -334,16 +336,12 @@ def _first_shard(path: str) -> str:
 
 def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which HDUs are the images of the first file: one cube, one per band, or one in all."""
-    if "hdus" in settings:
+    if "hdus" in settings or "{id}" not in path:  # of which the reader says what is wrong
         return {}
-
-    if "{id}" not in path:
-        return {}  # the reader says what is wrong
     from astrojax.data.readers.fits import find
 
-    first, shapes = _first_shapes(
-        [files[0] for files in find(path, bands, whole=False)[0].values()]
-    )
+    found = find(path, bands, whole=False)[0].values()
+    first, shapes = _first_shapes([files[0] for files in found])
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
     if not cubes and len(shapes) == 1 and len(next(iter(shapes.values()))[1]) == 3:
         cubes = list(shapes)  # its header may name more bands than are wanted

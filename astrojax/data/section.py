@@ -53,6 +53,8 @@ def build(
         UserError: No such data, or something about them that is not said; the message names it.
     """
     keys = dict(settings)
+    # Those that are named come beside those that the files show.
+    keys |= {f"columns.{name}": column for name, column in keys.pop("columns", {}).items()}
     pixels = {name: keys.pop(name) for name in PIXELS if name in keys}
     if "bands" in pixels:
         bands = pixels["bands"]

@@ -63,7 +63,7 @@ def evaluate(
     numbers: dict[str, float] = {}
     curves = {}
     for name in targets:
-        label = np.asarray(table.columns[name], float)
+        label = quantities.numbers(table.columns[name])
         probability = np.asarray(table.predictions[f"{name}_probability"], float)
         known = np.isfinite(label) & np.isfinite(probability)
         if not known.any():

@@ -134,7 +134,7 @@ def binned_figure(bins: dict[str, list[float]], path: Path, xlabel: str) -> Path
     return plots.save(figure, path)
 
 
-def check(tables: dict[str, Any]) -> None:
+def check(tables: dict[str, Any], sources: dict[str, Any], *, magnitude: str) -> None:
     """Raises `UserError` if redshifts are not predicted or not known; needs no embedding."""
     names = ("test",)
     splits = dict(zip(names, quantities.require(tables, "photoz", *names), strict=True))
@@ -143,6 +143,8 @@ def check(tables: dict[str, Any]) -> None:
             "evaluation 'photoz' needs predicted redshifts: choose a method with a redshift head"
         )
     quantities.require_values(splits, ("redshift",), "photoz")
+    if magnitude:
+        quantities.pick(splits["test"], sources["test"].info, (magnitude,), "photoz.magnitude")
 
 
 def evaluate(
@@ -171,7 +173,7 @@ def evaluate(
     Raises:
         UserError: There is no redshift prediction or no reference redshift.
     """
-    check(tables)
+    check(tables, sources, magnitude=magnitude)
     (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)

@@ -108,6 +108,11 @@ def _parts(table: Any, info: DataInfo, name: str) -> dict[str, np.ndarray]:
     return flatten({name: table.columns[name]}, bands) if name in table.columns else {}
 
 
+def numbers(values: np.ndarray) -> Float[np.ndarray, "n ..."]:
+    """Returns a column as floats, NaN where a value is missing."""
+    return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+
+
 def labels(table: Any) -> Int[np.ndarray, " n"] | None:
     """Returns integer labels with -1 for none, or None where no object has one."""
     if "label" not in table.columns:

@@ -62,7 +62,7 @@ def evaluate(
     first = 0
     for size in questions:
         names, first = targets[first : first + size], first + size
-        votes = np.stack([np.asarray(table.columns[n], float) for n in names], 1)
+        votes = np.stack([quantities.numbers(table.columns[n]) for n in names], 1)
         predicted = np.stack([np.asarray(table.predictions[f"{n}_fraction"]) for n in names], 1)
         known = np.isfinite(votes).all(1) & (np.nan_to_num(votes).sum(1) > 0)
         known &= np.isfinite(predicted).all(1)

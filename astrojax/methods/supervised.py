@@ -157,6 +157,8 @@ class Supervised(Method):
             return values
         if self.error == "cross_entropy":
             return np.ma.filled(values.astype(np.int64), -1)
+        if self.error in _SUFFIXES:
+            return np.ma.filled(values.astype(np.float64), np.nan)
         raise UserError(
             f"column {name!r} is of integers of which some are missing: store it as floats, with "
             "NaN for what is missing"
@@ -302,6 +304,8 @@ class Supervised(Method):
             return error, jnp.where(target >= 0, jnp.asarray(weights)[label], 0.0)
         target = target.reshape(len(target), -1).astype(jnp.float32)
         known = jnp.isfinite(target)
+        if self.error in _SUFFIXES:
+            known &= target >= 0  # missing integers come as -1
         if self.error == "binary":
             label = jnp.where(known, target, 0)
             error = jnp.where(known, optax.sigmoid_binary_cross_entropy(output, label), 0)

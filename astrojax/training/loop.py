@@ -19,7 +19,7 @@ from astrojax import distributed, files
 from astrojax.data import fingerprint
 from astrojax.data.source import Source
 from astrojax.errors import UserError
-from astrojax.training import checkpoint, metric_log, targets
+from astrojax.training import checkpoint, metric_log, targets, trackers
 from astrojax.training.run import Run, TrainState
 from astrojax.training.settings import Settings, check_same, has_started, resolve
 from astrojax.training.signals import StopSignals
@@ -74,7 +74,7 @@ def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None)
     state, extra = found if found else (job.initial_state(), fresh)
     watch = settings.monitor(job=job, workdir=workdir, state=extra["monitor"])
     step, main = int(state.step), distributed.is_main()
-    writer = metric_log.Writer(workdir, from_step=step) if main else metric_log.Silent()
+    writer = _writer(workdir, settings, step) if main else metric_log.Silent()
     logging.info("%s: %s%s", workdir, _size(job), f", resumed at step {step}" if found else "")
     loop = _Loop(job, saved, writer, watch, extra)
     try:
@@ -95,6 +95,11 @@ def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None)
     }
     if main:
         files.write_json(workdir / "finished.json", told)
+
+
+def _writer(workdir: Path, settings: Settings, step: int) -> metric_log.Writer:
+    others = trackers.start(settings.keys.trackers, workdir, settings.to_json())
+    return metric_log.Writer(workdir, from_step=step, others=others)
 
 
 def _write_origin(workdir: Path, job: Run) -> None:

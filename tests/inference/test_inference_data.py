@@ -97,7 +97,7 @@ def test_a_folder_as_the_hub_has_it(opens, tmp_path, images):
     np.testing.assert_array_equal(opened.source[0]["image"], images[0][8])
 
 
-def test_bands_in_extensions_and_files(opens, tmp_path, images):
+def test_bands_in_extensions_and_files(opens, tmp_path, images, caplog):
     for name in ("named", "numbered", "files"):
         (tmp_path / name).mkdir()
     for i, image in enumerate(images[0][:3]):
@@ -112,7 +112,8 @@ def test_bands_in_extensions_and_files(opens, tmp_path, images):
         opened = opens(tmp_path / path, *SAID)
         np.testing.assert_array_equal(opened.source[2]["image"], images[0][2])
     (tmp_path / "files" / "c1_r.fits").unlink()
-    opened = opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)
+    opened = opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)  # the others are embedded
+    assert "1 objects have no file of band r, e.g. 'c1'" in caplog.text
     seen = flags.Inspected(opened.source, crop=16, names=(), spread=(1.0, 1.0))
     assert [seen[i][flags.UNREADABLE] for i in range(3)] == [False, True, False]
     with pytest.raises(UserError, match="which HDUs are the bands g, r.*--set hdus"):
@@ -138,7 +139,7 @@ def test_catalogues_and_cutouts_that_do_not_match(opens, cutouts, tmp_path):
 
 def test_what_is_not_said_is_asked_for(opens, stamps, tmp_path, cutouts, images):
     cases = {
-        (): "bands of the images are not said.*--as-trained.*bands g,r, nanomaggies, 0.2 arcsec",
+        (): "bands and the unit of the images are not said.*--as-trained.*g,r, nanomaggies, 0.2",
         ("bands=g,r",): "unit of the images is not said: add --set unit=",
         SAID[:2]: "how large a pixel is: add --set pixel_scale",
         ("bands=g,r", "unit=counts"): "zero_point' is needed: what magnitude is one counts",

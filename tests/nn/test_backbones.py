@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy import special
 
 from astrojax.errors import UserError
 from astrojax.interop.architectures import find
 from astrojax.nn import backbones
+from astrojax.nn.backbones import blocks
 
 TINY = {
     "resnet": {
@@ -315,3 +317,23 @@ def test_images_that_would_vanish_are_refused(name):
 def test_vit_refuses_images_of_another_side():
     with pytest.raises(UserError, match="side 32.*64 x 64"):
         build("vit")(images(size=64))
+
+
+@pytest.mark.parametrize("dtype, digits", [("float32", 24), ("bfloat16", 8)])
+def test_gelu_and_its_slope_are_exact_to_rounding(dtype, digits):
+    x = jnp.linspace(-8.0, 8.0, 4001).astype(dtype)
+    slope = jax.vmap(jax.grad(blocks.gelu))(x)
+    assert blocks.gelu(x).dtype == slope.dtype == x.dtype
+    wide = np.asarray(x, np.float64)
+    below = special.ndtr(wide)
+    value = wide * below
+    # within two units in the last place of the larger of the result and 1
+    np.testing.assert_allclose(
+        np.asarray(blocks.gelu(x), np.float64), value, rtol=2.0 ** (1 - digits), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.asarray(slope, np.float64),
+        below + wide * np.exp(-0.5 * wide**2) / np.sqrt(2 * np.pi),
+        rtol=2.0 ** (1 - digits),
+        atol=1e-6,
+    )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astrojax.nn.backbones.depthwise import banded, depthwise_conv, grouped
+from astrojax.nn.backbones.depthwise import banded, depthwise_conv, grouped, whole
 
 
 def arrays(h, w, c=3, dtype=jnp.float32):
@@ -26,7 +26,7 @@ def loops(x, kernel):
 
 
 @pytest.mark.parametrize("h, w", [(8, 8), (5, 40), (33, 33), (2, 1)])
-@pytest.mark.parametrize("form", [banded, grouped, depthwise_conv])
+@pytest.mark.parametrize("form", [banded, grouped, whole, depthwise_conv])
 def test_equals_loops(form, h, w):
     x, kernel = arrays(h, w)
     # sums of 49 products of order one in float32
@@ -41,7 +41,7 @@ def test_gradients_are_equal(h, w):
         jax.jit(jax.grad(lambda x, k, f=f: jnp.sum(jnp.tanh(f(x, k)) * target), argnums=(0, 1)))(
             x, kernel
         )
-        for f in (banded, grouped, depthwise_conv)
+        for f in (banded, grouped, whole, depthwise_conv)
     ]
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
@@ -51,16 +51,20 @@ def test_gradients_are_equal(h, w):
 
 def test_bfloat16_stays_bfloat16():
     x, kernel = arrays(8, 8, dtype=jnp.bfloat16)
-    outputs = [np.asarray(f(x, kernel), np.float32) for f in (banded, grouped)]
-    assert banded(x, kernel).dtype == grouped(x, kernel).dtype == jnp.bfloat16
-    # results of order seven, rounded to 8 bits
-    np.testing.assert_allclose(outputs[0], outputs[1], atol=0.15)
+    outputs = [f(x, kernel) for f in (banded, grouped, whole)]
+    assert [y.dtype for y in outputs] == [jnp.bfloat16] * 3
+    first, *others = [np.asarray(y, np.float32) for y in outputs]
+    for other in others:
+        # results of order seven, rounded to 8 bits
+        np.testing.assert_allclose(first, other, atol=0.15)
 
 
-def test_the_cpu_gets_matrix_products_and_others_get_grouped_convolutions():
-    x, kernel = arrays(8, 8)
-    jaxpr = jax.jit(depthwise_conv).trace(x, kernel)
-    cpu = jaxpr.lower(lowering_platforms=("cpu",)).as_text()
-    gpu = jaxpr.lower(lowering_platforms=("cuda",)).as_text()
-    assert "stablehlo.convolution" not in cpu and "stablehlo.dot_general" in cpu
-    assert "stablehlo.convolution" in gpu and "stablehlo.dot_general" not in gpu
+@pytest.mark.parametrize(
+    "platform, side, product",
+    [("cpu", 8, True), ("cuda", 8, False), ("tpu", 8, True), ("tpu", 40, False)],
+)
+def test_each_platform_gets_matrix_products_or_a_grouped_convolution(platform, side, product):
+    traced = jax.jit(depthwise_conv).trace(*arrays(side, side))
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("stablehlo.dot_general" in text) == product
+    assert ("stablehlo.convolution" in text) != product

@@ -51,8 +51,7 @@ def load(
 
     Args:
         table: The catalogue file.
-        cutouts: The images; in a config their section, e.g. {"name": "fits", ...}, with `split`
-            None.
+        cutouts: The images; in a config their section, {"name": "fits", ...}, without `split`.
         columns: {standard name: column of the table, or a tuple of columns}.
         hdu: Which table of a file with several: index or EXTNAME in FITS, path in HDF5, index or ID
             in a VOTable; None for the first.
@@ -61,8 +60,7 @@ def load(
         position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
             says, else degrees. Where no right ascension is above 24, the cutouts' positions have
             to agree with that; it is an error where they do not, or have none.
-        unmatched: What of objects without a cutout and cutouts without an object: "error" or
-            "drop".
+        unmatched: What of objects without a cutout, and of cutouts without one: "error", "drop".
         unmatched_file: CSV file for their ids, or None.
         select: {column of the table: (lowest, highest)}; rows outside, or NaN, are left out.
         classes: The classes wanted, in order, as in `astrojax.data.readers.npz`; None: all.
@@ -84,7 +82,9 @@ def load(
     clean, class_names = _encoded(clean, classes, others, left, file.name)
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
     left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
-    logging.info("%s: %s", file.name, ", ".join(f"{n} {why}" for why, n in left.items() if n))
+    if any(left.values()):
+        told = ", ".join(f"{n} {why}" for why, n in left.items() if n)
+        logging.info("%s: %s", file.name, told)
     bands = columns.get("magnitude")
     bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
     joined = JoinedSource(clean, rows, cutouts, partners, class_names, bands)

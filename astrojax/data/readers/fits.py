@@ -121,10 +121,10 @@ def find(
         raise UserError(f"no file matches {pattern!r}")
     for band, files in zip(wanted, found, strict=True):
         missing = [i for i in ids if i not in files]
-        text = f"{len(missing)} objects have no file of band {band}, e.g. {missing[:1]}"
-        if missing and whole:
-            raise UserError(text.replace("['", "'").replace("']", "'"))
         if missing:
+            text = f"{len(missing)} objects have no file of band {band}, e.g. {missing[0]!r}"
+            if whole:
+                raise UserError(text)
             logging.warning("%s: %s", pattern, text)
         files |= {i: Path(pattern.replace("{band}", band).replace("{id}", i)) for i in missing}
     lost = {HIDDEN: sum(p.is_file() for p in hidden)}

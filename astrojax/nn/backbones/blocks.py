@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -79,7 +80,32 @@ def drop_path(
 
 def activate(x: Float[Array, "*n d"], name: Activation) -> Float[Array, "*n d"]:
     """The activation of that name."""
-    return jax.nn.relu(x) if name == "relu" else jax.nn.gelu(x, approximate=name == "gelu_tanh")
+    if name == "gelu":
+        return gelu(x)
+    return jax.nn.relu(x) if name == "relu" else jax.nn.gelu(x, approximate=True)
+
+
+@jax.custom_jvp
+def gelu(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
+    """The exact GELU, x / 2 (1 + erf(x / sqrt 2)), computed in float32.
+
+    As PyTorch writes it; `jax.nn.gelu` takes erfc, which has two branches and a division more. The
+    slope is all that the backward pass needs. A network's MLP took 0.81 of the time on a CPU.
+    """
+    return _gelu_and_slope(x)[0]
+
+
+@gelu.defjvp
+def _gelu_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    value, slope = _gelu_and_slope(primals[0])
+    return value, tangents[0] * slope
+
+
+def _gelu_and_slope(x: Array) -> tuple[Array, Array]:
+    wide = x.astype(jnp.float32)
+    below = 0.5 * (1 + jax.lax.erf(wide * np.sqrt(0.5, dtype=np.float32)))
+    density = jnp.exp(-0.5 * wide**2) * np.float32(1 / np.sqrt(2 * np.pi))
+    return (wide * below).astype(x.dtype), (below + wide * density).astype(x.dtype)
 
 
 def pointwise(layer: nnx.Linear, x: Float[Array, "*n d"]) -> Float[Array, "*n k"]:

@@ -6,6 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+_PIXELS = 24**2
+"""Images of more pixels are convolved by `grouped` on a TPU: the matrix of `whole` has the square
+of their number for each channel."""
+
 
 def depthwise_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "size size 1 c"]
@@ -13,9 +17,12 @@ def depthwise_conv(
     """Convolves each channel with its own odd square kernel, stride 1, zero padding.
 
     XLA's CPU backend runs grouped convolutions, and their gradients most of all, an order of
-    magnitude slower than the matrix products of `banded`; GPUs and TPUs have kernels for `grouped`.
+    magnitude slower than the matrix products of `banded`. On a TPU they leave the matrix unit idle,
+    which `whole` fills: 128 images of 16 x 16 x 96 take, forward and backward, 0.32 million cycles
+    instead of 0.89 by the compiler's estimate. GPUs have kernels for `grouped`.
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=banded, default=grouped)
+    tpu = whole if x.shape[1] * x.shape[2] <= _PIXELS else grouped
+    return jax.lax.platform_dependent(x, kernel, cpu=banded, tpu=tpu, default=grouped)
 
 
 def grouped(
@@ -49,3 +56,21 @@ def banded(
     padded = jnp.pad(x, ((0, 0), (pad, pad), (0, 0), (0, 0)))
     rows = jnp.stack([padded[:, i : i + x.shape[1]] for i in range(size)])
     return jnp.einsum("ibhuc,ciuv->bhvc", rows, matrix)
+
+
+def whole(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "size size 1 c"]
+) -> Float[Array, "b h w c"]:
+    """The convolution as one matrix product per channel, from all pixels to all pixels."""
+    size, (b, h, w, c) = kernel.shape[0], x.shape
+    # meets[k, p, q] = 1 where input pixel p meets output pixel q under kernel pixel k. It is made
+    # by the program: as a constant within it, it would be as large as the matrix.
+    pixel = jnp.arange(h * w)
+    down = pixel[:, None] // w - pixel // w + size // 2
+    right = pixel[:, None] % w - pixel % w + size // 2
+    inside = (down >= 0) & (down < size) & (right >= 0) & (right < size)
+    under = jnp.where(inside, down * size + right, -1)
+    meets = (under == jnp.arange(size**2)[:, None, None]).astype(x.dtype)
+    matrix = jnp.einsum("kc,kpq->cpq", kernel.reshape(size**2, c), meets)
+    y = jnp.einsum("bpc,cpq->bqc", x.reshape(b, h * w, c), matrix)
+    return y.reshape(x.shape)
