@@ -203,8 +203,9 @@ def _match(
     """Returns rows of the catalogue, in order, and the stamp of each."""
     if match == "id":
         validate.key("id", columns, f"data.columns (for {where})")
-        place = {str(name): i for i, name in enumerate(stamps.column("id"))}
-        partner = np.array([place.get(str(name), -1) for name in columns["id"]], int)
+        there, here = (np.asarray(c).astype(str) for c in (stamps.column("id"), columns["id"]))
+        place = dict(zip(there.tolist(), range(len(there)), strict=True))
+        partner = np.array([place.get(name, -1) for name in here.tolist()], int)
         if not (partner >= 0).any():
             raise UserError(
                 f"no id of {where} (e.g. {columns['id'][0]}) is the id of a cutout "
@@ -252,6 +253,12 @@ def _positions(stamps: Source, rows: np.ndarray | None = None) -> np.ndarray:
     return places if rows is None else places[rows]
 
 
+def _others(size: int, rows: np.ndarray) -> np.ndarray:
+    left = np.ones(size, bool)
+    left[rows] = False
+    return np.flatnonzero(left)
+
+
 def _report(
     columns: Mapping[str, np.ndarray],
     stamps: Source,
@@ -262,8 +269,7 @@ def _report(
 ) -> dict[str, int]:
     """Counts what has no partner, writes the ids, and stops unless told to go on."""
     size = len(next(iter(columns.values())))
-    objects = np.setdiff1d(np.arange(size), rows)
-    cutouts = np.setdiff1d(np.arange(len(stamps)), partners)
+    objects, cutouts = _others(size, rows), _others(len(stamps), partners)
     left = {
         "rows of the catalogue without a cutout": len(objects),
         "cutouts without a row in the catalogue": len(cutouts),
