@@ -56,6 +56,7 @@ def write_catalogue(names, made):
     columns["MAG_R"] = made.column("magnitude")[:, 1]
     columns["ZSPEC"] = np.nan_to_num(made.column("redshift"), nan=-1.0)
     columns["FOLD"] = np.arange(COUNT) % 5
+    columns["SPLIT"] = np.array(["train", "train", "train", "validation", "test"])[columns["FOLD"]]
     Table(columns).write("catalogue.fits", overwrite=True)
 
 
@@ -101,7 +102,9 @@ if SMALL:
 def run(command, **changes):
     """Runs `astrojax COMMAND ...`, with changed keys of the config."""
     words = shlex.split(command)[1:]
-    values = {key: ",".join(map(str, v)) if isinstance(v, tuple) else v for key, v in changes.items()}
+    values = {
+        key: ",".join(map(str, v)) if isinstance(v, tuple) else v for key, v in changes.items()
+    }
     cli.main([*words, *(f"--config.{key}={value}" for key, value in values.items())])
 
 
@@ -116,7 +119,10 @@ Image("preview.png")
 # `--as-trained` says that the cutouts of the third are like them.
 
 # %%
-run("astrojax train lejepa --data cutouts/ --set bands=g,r,i --workdir runs/pretrained", **TINY_START)
+run(
+    "astrojax train lejepa --data cutouts/ --set bands=g,r,i --workdir runs/pretrained",
+    **TINY_START,
+)
 
 # %%
 run(
