@@ -101,11 +101,10 @@ if SMALL:
 
 def run(command, **changes):
     """Runs `astrojax COMMAND ...`, with changed keys of the config."""
-    words = shlex.split(command)[1:]
-    values = {
-        key: ",".join(map(str, v)) if isinstance(v, tuple) else v for key, v in changes.items()
-    }
-    cli.main([*words, *(f"--config.{key}={value}" for key, value in values.items())])
+    for key, value in changes.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        command += f" --config.{key}={text}"
+    cli.main(shlex.split(command)[1:])
 
 
 run("astrojax preview --data cutouts/ --set bands=g,r,i --set catalogue=catalogue.fits --overwrite")
@@ -172,7 +171,8 @@ Image(run_metrics.with_name("confusion.png"))
 # ## Groups without labels, and what to label next
 #
 # `astrojax label --table classes.fits --out labels.csv --classes spiral,elliptical,merger` opens a
-# page in a browser that asks for the labels that help most; it waits for you, so it is not run here.
+# page in a browser that asks for the labels that help most; it waits for you, so it does not run
+# here.
 
 # %%
 run(

@@ -18,7 +18,7 @@ from astrojax.inference import starts, workflow
 from astrojax.training.recipes import finetuning
 
 ROOT = Path(__file__).parents[1]
-# They meet every command; `python tools/notebooks.py --execute NAME` runs the others, each a minute.
+# They meet every command; `python tools/notebooks.py --execute NAME` runs others, a minute each.
 EXECUTED = ("your_own_cutouts", "own_survey")
 
 
