@@ -94,7 +94,8 @@ def open_arrays(
 
 def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[str, Source]:
     """Returns sources whose column `standard` is `column`; of a `label` come classes."""
-    values = np.concatenate([np.asarray(source.column(column)) for source in sources.values()])
+    values = np.ma.concatenate([source.column(column) for source in sources.values()])
+    values = values if np.ma.is_masked(values) else np.ma.getdata(values)
     names = None
     if standard == "label":
         values, names, _ = encode_labels(
@@ -203,7 +204,11 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
 
 
 def _storable(sources: Mapping[str, Source], name: str, classes: tuple[str, ...] | None) -> Any:
-    values = np.concatenate([np.asarray(source.column(name)) for source in sources.values()])
+    values = np.ma.concatenate([source.column(name) for source in sources.values()])
+    if np.ma.is_masked(values):  # HDF5 has no missing integers
+        text = values.dtype.kind in "UO"
+        values = values.filled("") if text else values.astype(np.float64).filled(np.nan)
+    values = np.ma.getdata(values)
     if name == "label" and classes is not None:
         values = np.array([*classes, ""])[values]
     if values.dtype.kind not in "UO":
