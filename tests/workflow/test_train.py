@@ -11,7 +11,7 @@ from astrojax.errors import UserError
 from astrojax.inference import evaluation, workflow
 from astrojax.inference.bundle import load
 from astrojax.inference.model import bundle_of
-from astrojax.training import loop, preflight
+from astrojax.training import checkpoint, loop, preflight
 from astrojax.training.recipes import whole
 from astrojax.training.recipes.pretraining import RECIPES
 from astrojax.training.settings import resolve
@@ -105,7 +105,7 @@ def test_a_run_without_a_step_does_not_block_its_folder(data, small, tmp_path):
 
 
 def test_a_changed_evaluation_of_a_finished_run_is_made(pretrained):
-    config = json.loads((pretrained / "config.json").read_text())
+    config = checkpoint.read_config(pretrained)
     assert not workflow.finish(config, pretrained)
     asked = {"clustering": {"clusters": 2, "n_bootstrap": 5, "seed": 0}}
     assert workflow.finish({**config, "evaluate": asked}, pretrained)
