@@ -189,32 +189,26 @@ def finetune(
     """Trains a head, and as asked the backbone below it, to predict columns of the data.
 
     Args:
-        source: A run, a bundle, `hf://owner/name[@revision]`, or a file of weights of torchvision
-            or timm.
+        source: A run, a bundle, `hf://owner/name[@revision]`, weights of torchvision or timm.
         data: Labelled data; objects without a label are left out of the training.
         target: Column or columns to predict.
         workdir: Folder of the run.
-        task: "classes", "labels", "votes", "number" or "redshift" (see `finetuning.Target`); None
-            to see it in the values.
-        scheme: "head" trains the head alone; "gradual" the head first and then everything; "full"
-            everything; "scratch" everything from random weights.
+        task: What the target is (see `finetuning.Target`); None to see it in the values.
+        scheme: "head" alone; "gradual", it first and then all; "full"; "scratch", no weights.
         balanced: Whether classes weigh by the inverse of their share.
         layer_decay: Factor of the rate from one layer of the backbone to the one below it.
-        size: How long the run is at most.
-        compare: Whether the same network is trained from random weights too, and a linear probe
-            of the pretrained one: `workdir/comparison.json`.
+        size: How long it is at most.
+        compare: Whether the head alone, and the network from random weights, are trained too.
         arch: Architecture of a file of weights, e.g. "torchvision/resnet18"; None to see it.
-        stem: What becomes of the first convolution of such weights for other bands: "mean",
-            "repeat" or "fresh" (see `interop.torch.load`). The weights of a run or a bundle
-            follow the names of the bands.
+        stem: How the first convolution of such weights is made for other bands: "mean", "repeat"
+            or "fresh" (see `interop.torch.load`); a run or a bundle goes by the names of bands.
         **changes: Config keys to change.
 
     Returns:
         The model, from the bundle in `workdir/bundle`.
 
     Raises:
-        UserError: The data do not fit the network, or the target not the data; nothing was
-            computed yet.
+        UserError: Data, network and target do not fit; nothing was computed yet.
     """
     workdir = Path(workdir)
     names = (target,) if isinstance(target, str) else tuple(target)
@@ -223,22 +217,25 @@ def finetune(
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
-    config = finetuning.build(start, data, found, scheme=scheme, **options)
-    change(config, changes)
-    finish(config, workdir)
-    result = Trained(workdir)
+
+    def trained(scheme: finetuning.Scheme, folder: Path) -> Trained:
+        config = finetuning.build(start, data, found, scheme=scheme, **options)
+        change(config, changes)
+        finish(config, folder)
+        return Trained(folder)
+
+    runs = {scheme: trained(scheme, workdir)}
     if compare:
-        runs = {scheme: result}
-        for other in ("head", "scratch"):
-            if other not in runs:
-                config = finetuning.build(start, data, found, scheme=other, **options)
-                change(config, changes)
-                finish(config, workdir / other)
-                runs[other] = Trained(workdir / other)
-        table = {name: run.metrics for name, run in runs.items()}
-        files.write_json(workdir / _COMPARISON, table)
-        print(json.dumps(table, indent=2))
-    return result.model
+        others: tuple[finetuning.Scheme, ...] = ("head", "scratch")
+        runs |= {name: trained(name, workdir / name) for name in others if name not in runs}
+        _write_comparison(workdir / _COMPARISON, runs)
+    return runs[scheme].model
+
+
+def _write_comparison(path: Path, runs: Mapping[str, Trained]) -> None:
+    table = {name: run.metrics for name, run in runs.items()}
+    files.write_json(path, table)
+    print(json.dumps(table, indent=2))
 
 
 def said_before(source: str, where: str) -> dict[str, Any]:

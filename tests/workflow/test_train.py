@@ -48,6 +48,20 @@ def test_a_run_keeps_its_arrays_and_its_bundle_describes_them(pretrained, data, 
     assert set(table["split"]) == {"validation"} and len(table) == len(data["validation"])
 
 
+def test_the_same_arrays_are_the_same_data_to_a_run_that_goes_on(data, tmp_path):
+    kept = []
+    for _ in range(2):
+        section = workflow.stored(data, tmp_path).section
+        kept.append((section, (tmp_path / "arrays.h5").stat().st_mtime_ns))
+    assert kept[0] == kept[1]
+    there = dict(astrojax.open_data(tmp_path / "arrays.h5", split="column:split"))
+    merging = [there["train"].column("merging"), data["train"].column("merging")]
+    known = [
+        np.isfinite(np.ma.filled(m.astype(float), np.nan)) for m in map(np.ma.asarray, merging)
+    ]
+    np.testing.assert_array_equal(*known)
+
+
 def test_unknown_keys_and_recipes_are_named(data, tmp_path):
     with pytest.raises(UserError, match="no key 'epoch'; did you mean 'epochs'"):
         astrojax.train("simsiam", data=data, workdir=tmp_path / "a", epoch=3.0)

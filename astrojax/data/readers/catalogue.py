@@ -84,14 +84,18 @@ def load(
     clean, class_names = _encoded(clean, classes, others, left, file.name)
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
     left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
-    told = ", ".join(f"{n} {why}" for why, n in left.items() if n)
-    if told:
-        logging.info("%s: %s", file.name, told)
+    _tell(file.name, left)
     bands = columns.get("magnitude")
     bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
     joined = JoinedSource(clean, rows, cutouts, partners, class_names, bands)
     joined.info = joined.info.leaving_out(left)
     return apply(joined, split)
+
+
+def _tell(name: str, left: Mapping[str, int]) -> None:
+    told = ", ".join(f"{count} {why}" for why, count in left.items() if count)
+    if told:
+        logging.info("%s: %s", name, told)
 
 
 class JoinedSource:
