@@ -2,6 +2,8 @@
 """Images in memory as a data set, and the copy of them that a run keeps."""
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,8 @@ def open_arrays(
 
 def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[str, Source]:
     """Returns sources whose column `standard` is `column`; of a `label` come classes."""
-    values = np.concatenate([np.asarray(source.column(column)) for source in sources.values()])
+    values = np.ma.concatenate([source.column(column) for source in sources.values()])
+    values = values if np.ma.is_masked(values) else np.ma.getdata(values)
     names = None
     if standard == "label":
         values, names, _ = encode_labels(
@@ -172,6 +175,7 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
     names = [n for n in example if n != "image"]
     size = sum(map(len, sources.values()))
     image = np.asarray(example["image"])
+    before = (_digest(path), path.stat()) if path.is_file() else None
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["bands"], file.attrs["unit"] = list(info.bands), info.unit
         file.create_dataset("images", (size, *image.shape), image.dtype, chunks=(1, *image.shape))
@@ -184,6 +188,9 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
         file["split"] = side
         for name in names:
             file[name] = _storable(sources, name, info.classes)
+    if before is not None and before[0] == _digest(path):
+        # The same arrays: a run that goes on compares the time of its files.
+        os.utime(path, ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
     columns = {name: name for name in (*names, "split")} | {"image": "images"}
     return {
         "name": "hdf5",
@@ -202,8 +209,17 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
     }
 
 
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def _storable(sources: Mapping[str, Source], name: str, classes: tuple[str, ...] | None) -> Any:
-    values = np.concatenate([np.asarray(source.column(name)) for source in sources.values()])
+    values = np.ma.concatenate([source.column(name) for source in sources.values()])
+    if np.ma.is_masked(values):  # HDF5 has no missing integers
+        text = values.dtype.kind in "UO"
+        values = values.filled("") if text else values.astype(np.float64).filled(np.nan)
+    values = np.ma.getdata(values)
     if name == "label" and classes is not None:
         values = np.array([*classes, ""])[values]
     if values.dtype.kind not in "UO":

@@ -11,7 +11,7 @@ from astrojax.errors import UserError
 from astrojax.inference import evaluation, workflow
 from astrojax.inference.bundle import load
 from astrojax.inference.model import bundle_of
-from astrojax.training import loop, preflight
+from astrojax.training import checkpoint, loop, preflight
 from astrojax.training.recipes import whole
 from astrojax.training.recipes.pretraining import RECIPES
 from astrojax.training.settings import resolve
@@ -46,6 +46,20 @@ def test_a_run_keeps_its_arrays_and_its_bundle_describes_them(pretrained, data, 
     assert embedding.shape[0] == 3 and np.isfinite(embedding).all()
     table = model.embed(data["validation"])
     assert set(table["split"]) == {"validation"} and len(table) == len(data["validation"])
+
+
+def test_the_same_arrays_are_the_same_data_to_a_run_that_goes_on(data, tmp_path):
+    kept = []
+    for _ in range(2):
+        section = workflow.stored(data, tmp_path).section
+        kept.append((section, (tmp_path / "arrays.h5").stat().st_mtime_ns))
+    assert kept[0] == kept[1]
+    there = dict(astrojax.open_data(tmp_path / "arrays.h5", split="column:split"))
+    merging = [there["train"].column("merging"), data["train"].column("merging")]
+    known = [
+        np.isfinite(np.ma.filled(m.astype(float), np.nan)) for m in map(np.ma.asarray, merging)
+    ]
+    np.testing.assert_array_equal(*known)
 
 
 def test_unknown_keys_and_recipes_are_named(data, tmp_path):
@@ -86,12 +100,12 @@ def test_an_evaluation_that_the_data_lack_stops_before_the_first_step(data, smal
 def test_check_says_what_the_evaluation_and_the_monitor_lack(pretrained, data, small):
     config = whole.build("simsiam", workflow.stored(data, pretrained), epochs=0.5)
     workflow.change(config, small | {"evaluate": ABSENT["size"]})
-    with pytest.raises(UserError, match="names 'size', which this data set has not"):
+    with pytest.raises(UserError, match="'size'"):
         preflight.run(config)
     monitor = {"every_epochs": 1.0, "examples": 8, "knn_label": "label"}
     monitor |= {"collapse": "warn", "patience": None}
     workflow.change(config, {"evaluate": {}, "monitor": monitor})
-    with pytest.raises(UserError, match="monitor.knn_label.* needs the column 'label'"):
+    with pytest.raises(UserError, match="knn_label' names 'label', which the data lack"):
         preflight.run(config)
 
 
@@ -105,7 +119,7 @@ def test_a_run_without_a_step_does_not_block_its_folder(data, small, tmp_path):
 
 
 def test_a_changed_evaluation_of_a_finished_run_is_made(pretrained):
-    config = json.loads((pretrained / "config.json").read_text())
+    config = checkpoint.read_config(pretrained)
     assert not workflow.finish(config, pretrained)
     asked = {"clustering": {"clusters": 2, "n_bootstrap": 5, "seed": 0}}
     assert workflow.finish({**config, "evaluate": asked}, pretrained)
