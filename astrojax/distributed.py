@@ -100,6 +100,16 @@ def initialize(*, coordinator: str | None, processes: int | None, process: int |
         ) from error
 
 
+def leave_together() -> None:
+    """Waits until all processes have come here, and ends their connection.
+
+    A process that ends while others still need it takes them with it: JAX aborts those.
+    """
+    if is_multiprocess():
+        with waiting("the other processes to stop too"):
+            jax.distributed.shutdown()
+
+
 def is_main() -> bool:
     """Returns whether this process writes the config, the log and the report."""
     return jax.process_index() == 0

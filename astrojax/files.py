@@ -5,7 +5,6 @@ import contextlib
 import csv
 import datetime
 import errno
-import glob
 import io
 import json
 import logging
@@ -99,13 +98,52 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
 
 
+def _unfinished(path: Path) -> list[Path]:
+    """Returns what writers of a path left under temporary names, and writers of those."""
+    # The number is matched: `.a.b.7.partial.csv` is of `a.b.csv`, not of `a.csv`.
+    left = re.compile(rf"\.?{_pattern(path)}(\.parts|\.complete|\.lock)?")
+    return [p for p in path.parent.iterdir() if left.fullmatch(p.name)]
+
+
+def _pattern(path: Path) -> str:
+    return rf"\.{re.escape(path.stem)}(\.\d+\.partial)+{re.escape(path.suffix)}"
+
+
 def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.complete")
+
+
+def _complete_interrupted(path: Path) -> None:
+    """Does what the note beside a path says, if it is one that `atomic_write_all` can have left.
+
+    A note may have come with a stranger's folder: it moves temporary files of this path to names
+    that begin as its own does, and removes nothing but the path's parts.
+    """
+    note = _note(path)
+    if not note.is_file():
+        return
+    try:
+        todo = json.loads(note.read_text(encoding="utf-8"))
+        ours = all(name == f".{path.name}.parts" for name in todo["remove"]) and all(
+            Path(new).name == new
+            and new.startswith(path.stem)
+            and re.fullmatch(_pattern(Path(new)), old)
+            for old, new in todo["rename"]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        ours = False
+    if ours:
+        _complete(todo, note)
+    else:
+        logging.warning("%s is damaged, or was not left by astrojax: it is removed", note)
+        _remove(note)
 
 
 def _complete(todo: Mapping[str, Any], note: Path) -> None:
     """Renames and removes what is left to rename and remove, then forgets the note."""
     for temporary, path in todo["rename"]:
+        if (note.parent / temporary).is_dir():  # no rename replaces a folder that has files
+            _remove(note.parent / path)
         with contextlib.suppress(FileNotFoundError):  # done before a kill
             os.replace(note.parent / temporary, note.parent / path)
         sync((note.parent / path).parent)
@@ -213,7 +251,7 @@ def _cell(value: Any) -> Any:
 def _remove(path: Path) -> None:
     """Removes a file or a folder, as far as that can be done."""
     with contextlib.suppress(OSError):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -281,11 +319,10 @@ def lock(target: str | Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        if _note(place).is_file():
-            _complete(json.loads(_note(place).read_text(encoding="utf-8")), _note(place))
-        stem, suffix = glob.escape(place.stem), glob.escape(place.suffix)
-        unfinished = place.parent.glob(f".{stem}.*.partial{suffix}")
-        for left in (*unfinished, *place.glob(".*.partial*")):
+        _complete_interrupted(place)
+        # Of a folder in it, such as the bundle in a run's, another process may hold the lock.
+        inside = (p for p in place.glob(".*.partial*") if p.is_symlink() or not p.is_dir())
+        for left in (*_unfinished(place), *inside):
             _remove(left)
         yield
     finally:

@@ -114,7 +114,8 @@ def paper(config: ConfigDict) -> None:
     own.global_view.update({"crop": 224, "zoom": (1.0, 1.5), "shift": 8.0})
     own.local_view.update({"crop": 96, "zoom": (1.0, 1.5), "shift": 32.0})
     config.optim.optimizer.weight_decay = 5e-4
-    config.optim.schedule.update({"peak_value": 5e-4, "end_value": 5e-7})
+    config.optim.decay_bias_and_norm = True  # the authors' decay is of everything
+    config.optim.schedule.update({"peak_value": 5e-4, "init_value": 5e-6, "end_value": 5e-7})
 
 
 def natural(config: ConfigDict) -> None:

@@ -92,6 +92,9 @@ def check_command(name, flags, whole):
 def check_program(source, flags):
     """The file reads the flags, or a file of this project that it imports from does."""
     text = "".join(path.read_text() for path in [source, *imported(source)])
+    if any(flag.startswith("--config.") for flag in flags):
+        assert '"--config"' in text, f"{source} reads no --config"
+        flags = check_experiment(flags)
     for flag in flags:
         name = flag.split("=")[0].removeprefix("--")
         if flag.startswith("--") and name != "help":

@@ -8,6 +8,8 @@ Networks, queues and batches are tiny: what is tested is that data, method and e
 import io
 import json
 import os
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,6 +24,7 @@ from astrojax.inference import evaluation
 from astrojax.training import loop
 
 ALL = "ASTROJAX_ALL_PAPERS"
+ROOT = Path(__file__).parents[1]
 BANDS = ("uJAVA", "F378", "F395", "F410", "F430", "g", "F515", "r", "F660", "i", "F861", "z")
 
 
@@ -214,6 +217,15 @@ def small(config, changes):
     for task in config["evaluate"].values():
         task |= {key: 10 for key in ("n_bootstrap", "max_iterations", "limit") if key in task}
     return config
+
+
+def test_every_recipe_that_the_documents_name_exists(experiment):
+    """Also those named in short, `pita.py:paper`; `test_docs.py` checks whole commands."""
+    text = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
+    named = set(re.findall(r"`(?:experiments/)?(\w+)\.py:(\w+)`", text))
+    assert ("moco", "paper_finetune") in named
+    for name, variant in named:
+        assert experiment(name, variant)["method"]
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -6,6 +6,7 @@ import importlib
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "studies"
@@ -43,6 +44,24 @@ def test_a_summary_has_mean_and_spread_of_each_kind_of_run(study, tmp_path):
     with (tmp_path / "new" / "table.csv").open() as file:
         read = list(csv.DictReader(file))
     assert [r["probe"] for r in read] == ["", "1", ""]
+
+
+def test_embeddings_of_another_program_are_scored_by_id(study):
+    from astrojax.data.info import DataInfo
+    from astrojax.data.source import ArraySource
+    from astrojax.errors import UserError
+
+    scored, label = study("score_embeddings"), np.array([0, 1, 2, -1] * 10)
+    columns = {"image": np.zeros((40, 1, 1, 1)), "label": label, "id": np.arange(40)}
+    source = ArraySource(columns, DataInfo(("r",), 1))
+    embeddings = {str(i): np.eye(3)[max(k, 0)] for i, k in enumerate(label)}
+    data = [scored.joined(embeddings, source, "train")] * 3
+    assert len(data[0][0]) == 30  # those with a label
+    found = scored.score(data, {"knn": {"k": (3,)}})
+    assert found["linear_probe"]["accuracy"] == found["knn"]["accuracy"] == 1
+    assert found["commonest_class"]["accuracy"] == pytest.approx(1 / 3)
+    with pytest.raises(UserError, match="1 of 30 .* '4'"):
+        scored.joined({k: v for k, v in embeddings.items() if k != "4"}, source, "train")
 
 
 def test_a_mistake_is_one_line(study):

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 
 import astrojax
+from astrojax.cli import terminal
 
 COMMANDS = {
+    "preview": "show what a network would see of your data",
     "train": "train a recipe on your data, or what an experiment describes",
     "finetune": "train a pretrained network on labelled data of your own",
     "evaluate": "evaluate a trained run again, on its own or on other data",
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, text in COMMANDS.items():
             print(f"  {name:<10}{text}")
     elif first in COMMANDS:
+        terminal.catch_signals()
         importlib.import_module(f"astrojax.cli.{first}").main(given[1:])
     else:
         near = difflib.get_close_matches(first, COMMANDS, n=1)

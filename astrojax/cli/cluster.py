@@ -100,18 +100,20 @@ def _write(given: argparse.Namespace, out: Path, folder: Path, command: str) -> 
         seed=given.seed,
     )
     ids = rows.column("id")
-    clusters.write(found, ids, out, source=rows.path, command=command)
     sizes = clusters.sizes(found)
-    files.write_csv(folder / "sizes.csv", sizes)
     counts = zip(sizes["cluster"], sizes["objects"], strict=True)
     sections = [report.Section("objects", {f"cluster {c}": float(n) for c, n in counts})]
-    if label is not None:
-        numbers = clusters.scores(found, label, n_bootstrap=200, seed=given.seed)
-        files.write_json(folder / "scores.json", numbers)
-        sections.append(report.Section(f"against {name}", numbers))
+    with files.atomic_write_all([out, folder]) as (table, sheets):
+        sheets.mkdir()
+        clusters.write(found, ids, table, source=rows.path, command=command)
+        files.write_csv(sheets / "sizes.csv", sizes)
+        if label is not None:
+            numbers = clusters.scores(found, label, n_bootstrap=200, seed=given.seed)
+            files.write_json(sheets / "scores.json", numbers)
+            sections.append(report.Section(f"against {name}", numbers))
+        if opened is not None:
+            clusters.write_sheets(
+                found, ids, opened, sheets, count=given.n, typical=not given.random, seed=given.seed
+            )
     print(report.table(sections), end="")
-    if opened is not None:
-        clusters.write_sheets(
-            found, ids, opened, folder, count=given.n, typical=not given.random, seed=given.seed
-        )
     print(f"{out}: {len(ids)} objects; {folder}: sizes" + ("" if given.no_sheet else " and sheets"))

@@ -7,7 +7,8 @@ r"""Trains a pretrained network to predict columns of labelled data, and evaluat
 
 What the target is follows from its values: text or few integers are classes, several columns of 0
 and 1 are labels, other numbers are predicted with their errors; --task says otherwise. Bands are
-matched by their names. The same command goes on where it was stopped; the model is in
+matched by their names. What was said of the pixels for the run that it begins with need not be
+said again of the same files. The same command goes on where it was stopped; the model is in
 WORKDIR/bundle.
 """
 
@@ -15,13 +16,19 @@ import argparse
 from collections.abc import Sequence
 
 from astrojax.cli import experiment, options
+from astrojax.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command; see the module's docstring."""
     made = options.parser("finetune", __doc__)
     add = made.add_argument
-    add("source", metavar="FROM", help="folder of a pretrained run, or of a bundle")
+    add(
+        "source",
+        metavar="FROM",
+        help="folder of a pretrained run or of a bundle, hf://owner/name[@revision], or a file of "
+        "weights of torchvision or timm (.safetensors, .pth)",
+    )
     add("--workdir", required=True, metavar="RUN", help="folder of the new run")
     options.add_training_data(made)
     group = made.add_argument_group("the target")
@@ -51,7 +58,15 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also train the head alone, and the network from random weights, and compare",
     )
+    add("--arch", metavar="NAME", help="of a file of weights, where its entries do not show it")
+    add(
+        "--stem",
+        choices=("mean", "repeat", "fresh"),
+        default="mean",
+        help="how a first convolution of such weights is made for other bands (default mean)",
+    )
     options.add_length(made)
+    options.add_trackers(made)
     experiment.add_processes(made)
     return made
 
@@ -66,7 +81,10 @@ def _finetune(given: argparse.Namespace) -> None:
     from astrojax.data.open import open_data
     from astrojax.inference import workflow
 
-    data = open_data(given.data, **section.parse(given.settings))
+    if given.data is None:
+        raise UserError("say which labelled images: add --data FILE or FOLDER")
+    settings = workflow.said_before(given.source, given.data) | section.parse(given.settings)
+    data = open_data(given.data, **settings)
     changes = section.parse(given.keys)
     if given.epochs is not None:
         changes["epochs"] = given.epochs
@@ -81,5 +99,8 @@ def _finetune(given: argparse.Namespace) -> None:
         layer_decay=given.layer_decay,
         size=given.size,
         compare=given.compare,
+        arch=given.arch,
+        stem=given.stem,
+        trackers=tuple(given.track or ()),
         **changes,
     )

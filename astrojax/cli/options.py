@@ -99,6 +99,17 @@ def add_length(options: argparse.ArgumentParser) -> None:
         group.add_argument("--minutes", type=float, metavar="M", help="time, instead of --epochs")
 
 
+def add_trackers(options: argparse.ArgumentParser) -> None:
+    """Adds which trackers are told the metrics."""
+    options.add_argument(
+        "--track",
+        action="append",
+        choices=("wandb", "mlflow"),
+        help="tell the metrics to Weights & Biases or MLflow too, which their environment "
+        "variables set up; repeat it for both",
+    )
+
+
 def add_table(options: argparse.ArgumentParser) -> None:
     """Adds what decides how a table is made and written."""
     group = options.add_argument_group("the table")

@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--x", default="x", help="column of the 0-based pixel column (default x)")
     add("--y", default="y", help="column of the 0-based pixel row (default y)")
+    add("--ra", help="column of right ascensions in degrees, in place of --x and --y")
+    add("--dec", help="column of declinations in degrees")
     add(
         "--flux",
         help="flux column [n k] with `bands` beside it, or names with commas, in the "
@@ -53,12 +55,15 @@ def _stamps(given: argparse.Namespace, command: str) -> None:
     zero_points = [float(z) for z in given.zero_points.split(",")]
     if len(zero_points) != len(mosaics):
         raise UserError(f"{len(zero_points)} zero points for {len(mosaics)} bands")
+    if (given.ra is None) != (given.dec is None):
+        raise UserError("--ra and --dec go together: name both columns")
     extra = [name for name in given.columns.split(",") if name]
     columns = mosaic.read_columns(
         given.catalogue,
         tuple(mosaics),
         x=given.x,
         y=given.y,
+        sky=None if given.ra is None else (given.ra, given.dec),
         flux=given.flux,
         extra=extra,
         id=given.id,
@@ -70,7 +75,8 @@ def _stamps(given: argparse.Namespace, command: str) -> None:
     print(
         f"{result['written']} stamps in {given.out}; {result['at_edge']} objects too near the "
         f"edge, {result['not_finite']} NaN or Inf pixels\n"
-        f"data.info: bands={tuple(mosaics)}, unit='microjansky', noise={result['noise']}"
+        f"data.info: bands={tuple(mosaics)}, unit='microjansky', noise={result['noise']}, "
+        f"pixel_scale={result['pixel_scale']}"
     )
 
 

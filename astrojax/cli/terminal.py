@@ -7,11 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from astrojax import errors, files
 from astrojax.errors import UserError
 
+_INTERRUPTED = "stopped; the same command goes on with what is left"
 _NARRATORS = ("jax", "absl", "numexpr")  # they report what no user asked about
 
 
@@ -33,20 +35,38 @@ def ending(leave: Callable[[int, str], Any]) -> Iterator[None]:
         leave: Ends the process with a status and a message; `errors.exit_process`, or what lets
             Python's own exit go on.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _preempted)
-        _listen()
+    catch_signals()
     try:
         yield
     except UserError as error:
         leave(errors.USER_ERROR, str(error))
     except KeyboardInterrupt:
-        leave(errors.INTERRUPTED, "stopped; the same command goes on with what is left")
+        leave(errors.INTERRUPTED, _INTERRUPTED)
     except Exception as error:
         if not files.disk_error(error):
             raise
         told = files.cannot_write(getattr(error, "filename", None), error)
         leave(errors.USER_ERROR, str(told))
+
+
+def catch_signals() -> None:
+    """Has SIGTERM and Ctrl-C end a command with a sentence; to be called before slow imports."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _preempted)
+        signal.signal(signal.SIGINT, _interrupted)
+        _listen()
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Raises `KeyboardInterrupt`; ends the process where it is still importing.
+
+    Modules written in C abort on an exception while they are imported, or swallow it.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            errors.exit_process(errors.INTERRUPTED, _INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _preempted(*_: Any) -> None:

@@ -15,6 +15,7 @@ trains and writes nothing.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from astrojax.cli import experiment, options
 from astrojax.errors import UserError
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="look at data, model, memory and time of one step")
     options.add_training_data(made)
     options.add_length(made)
+    options.add_trackers(made)
     experiment.add_processes(made)
     return made
 
@@ -76,15 +78,18 @@ def _train_recipe(given: argparse.Namespace) -> None:
     _run(given, config, workdir)
 
 
-def _run(given: argparse.Namespace, config: object, workdir: Path) -> None:
+def _run(given: argparse.Namespace, config: Any, workdir: Path) -> None:
     from astrojax import distributed
-    from astrojax.inference import evaluation
-    from astrojax.training import loop, preflight
+    from astrojax.inference import evaluation, workflow
+    from astrojax.training import preflight
 
+    if given.track:
+        with config.unlocked():
+            config.trackers = tuple(given.track)
     if given.check:
         return preflight.run(config)
-    if loop.train(config, workdir) or not evaluation.done(workdir):
-        evaluation.run(workdir, wait=True)
-    elif distributed.is_main():
+    if workflow.finish(config, workdir):
+        return
+    if distributed.is_main():
         print(f"{workdir} is finished; remove it, or give another --workdir, to train again.")
         print(evaluation.summary(workdir))

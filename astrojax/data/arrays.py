@@ -73,7 +73,7 @@ def open_arrays(
     if "bands" in pixels:
         bands = pixels["bands"]
         pixels["bands"] = tuple(bands.split(",") if isinstance(bands, str) else map(str, bands))
-    values, names = _images(stamps), None
+    values, names = as_images(stamps), None
     clean = standardise(_chosen(catalogue, columns or {}), sentinels={}, where=WHERE)
     if "label" in clean:
         clean["label"], names, _ = encode_labels(
@@ -110,10 +110,18 @@ def renamed(sources: Mapping[str, Source], standard: str, column: str) -> dict[s
     return found
 
 
-def _images(stamps: Any) -> np.ndarray:
+def as_images(stamps: Any) -> np.ndarray:
+    """Returns images [n h w c] of an array, a masked array (NaN below the mask) or a list.
+
+    Raises:
+        UserError: There are none, they are of several sizes, or no real numbers.
+    """
     if isinstance(stamps, np.ma.MaskedArray):
         stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
-    values = np.asarray(stamps)
+    try:
+        values = np.asarray(stamps)
+    except ValueError:
+        raise UserError("the images are of several sizes: cut them to one") from None
     if values.ndim == 3:
         values = values[..., None]
     if values.ndim != 4 or values.dtype.kind not in "uif":
@@ -121,6 +129,8 @@ def _images(stamps: Any) -> np.ndarray:
             f"the images have shape {values.shape} and type {values.dtype}; they have to be "
             "numbers [n, h, w, bands]"
         )
+    if not values.size:
+        raise UserError(f"there are no images: their shape is {values.shape}")
     return values
 
 

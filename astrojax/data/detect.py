@@ -10,6 +10,7 @@ from typing import Any
 
 from astrojax.data import pictures, readers, stated, untrusted, validate
 from astrojax.data.listing import Listing
+from astrojax.data.readers.folder import split_folders
 from astrojax.errors import UserError
 from astrojax.files import reading
 
@@ -158,12 +159,19 @@ def scalar_columns(name: str, path: str) -> list[str]:
 
 
 def own_splits(section: Mapping[str, Any]) -> bool:
-    """Returns whether the files are divided into splits themselves, as on the Hugging Face hub."""
-    return section["name"] == "parquet" and os.path.isdir(section.get("path", ""))
+    """Returns whether the files are divided into splits: the hub's layout, or train, val, test."""
+    name, path = section["name"], section.get("path", "")
+    folders = name == "folder" and split_folders(path)[1] is not None
+    return folders or (name == "parquet" and os.path.isdir(path))
 
 
 def catalogue(
-    table: str, cutouts: dict[str, Any], inputs: Iterable[str], *, every_column: bool
+    table: str,
+    cutouts: dict[str, Any],
+    inputs: Iterable[str],
+    *,
+    every_column: bool,
+    hdu: int | str | None = None,
 ) -> dict[str, Any]:
     """Returns the section of a catalogue joined to cutouts.
 
@@ -172,11 +180,12 @@ def catalogue(
         cutouts: The section of the images.
         inputs: What the model needs; columns of these names are taken.
         every_column: Whether all other columns are taken too, under their own names.
+        hdu: Which table of a file with several.
     """
     from astrojax.data.tables import read_table
 
     path = os.path.abspath(os.path.expanduser(table))
-    names = read_table(validate.file(path)).names
+    names = read_table(validate.file(path), hdu).names
     section = {k: v for k, v in _DEFAULTS.items() if k in parameters("catalogue")}
     columns = _standard(names) | {name: name for name in inputs if name in names}
     if every_column:
@@ -241,28 +250,21 @@ def _layout(shape: tuple[int, ...], bands: int, settings: Mapping[str, Any], whe
         return settings.get("layout", "nhwc")
     first, last = shape[1] == bands, shape[3] == bands
     if first == last:
-        raise UserError(
-            f"{where}: images of shape {tuple(shape)}; which axis are the {bands} bands? add "
-            "--set layout=nchw or nhwc"
-        )
+        told = f"; which axis are the {bands} bands? add --set layout=nchw or nhwc"
+        told = told if first else f" have no axis of {bands} bands: name them all"
+        raise UserError(f"{where}: images of shape {tuple(shape)}{told}")
     return "nchw" if first else "nhwc"
 
 
-def said_by_file(path: str) -> dict[str, Any]:
-    """Returns what an HDF5 file says of its pixels: `astrojax stamps` writes bands and unit."""
-    with untrusted.open_hdf5(path) as file:
-        return stated.from_attributes(file.attrs)
-
-
 def _hdf5(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-
     where = os.path.basename(path)
     with untrusted.open_hdf5(path) as file:
         shapes = untrusted.hdf5_shapes(file)
     image = _image(shapes, settings, where)
     flat = [name for name, shape in shapes.items() if len(shape) == 1]
     columns = {"image": image, **_standard(flat)}
-    return {"columns": columns, "layout": _layout(shapes[image], len(bands), settings, where)}
+    count = len(stated.of_file("hdf5", path).get("bands", bands))
+    return {"columns": columns, "layout": _layout(shapes[image], count, settings, where)}
 
 
 def _hdf5_scalars(path: str) -> list[str]:
@@ -297,7 +299,8 @@ def _npz(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict
         image = _image(archive.files, settings, where)
         shape = () if image == "blob" else untrusted.npz_header(archive, image, where)[0]
         columns = {"image": image, **_standard(archive.files)}
-    return {"columns": columns, "layout": _layout(shape, len(bands), settings, where)}
+    count = len(stated.of_file("npz", path).get("bands", bands))
+    return {"columns": columns, "layout": _layout(shape, count, settings, where)}
 
 
 def _parquet(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,17 +336,15 @@ def _first_shard(path: str) -> str:
 
 def _fits(path: str, bands: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which HDUs are the images of the first file: one cube, one per band, or one in all."""
-    if "hdus" in settings:
+    if "hdus" in settings or "{id}" not in path:  # of which the reader says what is wrong
         return {}
-
-    if "{id}" not in path:
-        return {}  # the reader says what is wrong
     from astrojax.data.readers.fits import find
 
-    first, shapes = _first_shapes(
-        [files[0] for files in find(path, bands, whole=False)[0].values()]
-    )
+    found = find(path, bands, whole=False)[0].values()
+    first, shapes = _first_shapes([files[0] for files in found])
     cubes = [i for i, (_, s) in shapes.items() if len(s) == 3 and s[0] == len(bands)]
+    if not cubes and len(shapes) == 1 and len(next(iter(shapes.values()))[1]) == 3:
+        cubes = list(shapes)  # its header may name more bands than are wanted
     planes = [i for i, (_, s) in shapes.items() if len(s) == 2]
     named = [name for name, s in shapes.values() if len(s) == 2 and name in map(str.upper, bands)]
     wanted = 1 if "{band}" in path else len(bands)

@@ -3,7 +3,6 @@
 
 import glob
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from astrojax.data.readers.folder import SUFFIXES as PICTURES
 from astrojax.data.source import Source, has_column, read_example
 from astrojax.data.split import split_hash
 from astrojax.errors import UserError
+from astrojax.files import read_json
 
 _SAMPLE = 8  # images of each split whose pixels are hashed
 
@@ -134,7 +134,7 @@ def check(path: Path, data: Mapping[str, Any]) -> None:
     """
     if not path.is_file():
         return
-    changed = difference(json.loads(path.read_text(encoding="utf-8")), data)
+    changed = difference(read_json(path), data)
     if changed:
         raise UserError(
             f"the data of {path.parent} have changed since it began: {changed}; give another "

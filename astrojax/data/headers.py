@@ -3,6 +3,7 @@
 
 import collections
 import logging
+import re
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,6 +45,25 @@ class Headed(Protocol):
 
     def where(self, index: int) -> str:
         """Returns what to call this stamp in a message."""
+
+
+def band_names(header: Any, count: int) -> tuple[str, ...]:
+    """Returns the bands of a cube as its header names them; () where it does not.
+
+    `BANDS` or `FILTERS` has them with commas or blanks, or as letters ("griz", as the Legacy
+    Surveys write); or `BAND0`, `BAND1`, ... (or from 1 on), likewise `FILTER`, one each.
+    """
+    for word in ("BANDS", "FILTERS"):
+        text = str(header.get(word, "")).strip()
+        parts = re.split(r"[\s,;]+", text) if re.search(r"[\s,;]", text) else list(text)
+        if text and len(parts) == count:
+            return tuple(parts)
+    for word in ("BAND", "FILTER"):
+        for first in (0, 1):
+            cards = [str(header.get(f"{word}{first + i}", "")).strip() for i in range(count)]
+            if all(cards):
+                return tuple(cards)
+    return ()
 
 
 def same_wcs(first: Any, second: Any, shape: tuple[int, int]) -> bool:

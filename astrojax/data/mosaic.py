@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from astrojax import files
-from astrojax.data import validate
+from astrojax.data import units, validate
+from astrojax.data.headers import celestial, same_wcs
 from astrojax.data.native import missing_values, to_numbers
 from astrojax.data.noise import robust_sigma
 from astrojax.data.tables import read_table
-from astrojax.data.units import to_microjansky
 from astrojax.errors import UserError
 from astrojax.files import reading, write_csv
 
@@ -41,18 +41,21 @@ def cut(
     Args:
         mosaics: {band: FITS file}, all of one shape and on one pixel grid.
         zero_points: AB magnitude of one unit of each mosaic.
-        columns: `x` and `y` (0-based pixels), and others [n ...] to copy; `flux` [n c] is turned
-            into microjansky with the zero points.
+        columns: `x` and `y` (0-based pixels), or `ra` and `dec` (degrees), which the WCS turns into
+            them, and others [n ...] to copy; `flux` [n c] is turned into microjansky with the zero
+            points.
         out: HDF5 file to write; it must not exist.
         size: Side of the stamps in pixels.
         dtype: "float32" or "float16".
 
     Returns:
-        Counts (`written`, `at_edge`, `not_finite`) and `noise`, the sky's sigma per pixel and band.
+        Counts (`written`, `at_edge`, `not_finite`), `noise`, the sky's sigma per pixel and band,
+        and `pixel_scale`, arcseconds per pixel or None without a WCS.
 
     Raises:
-        UserError: A file that exists or is missing, mosaics of different shapes or WCS, no
-            position inside them, or fluxes that overflow float16.
+        UserError: A file that exists or is missing, mosaics of different shapes or WCS, or none
+            where positions are on the sky, no position inside them, or fluxes that overflow
+            float16.
     """
     with files.lock(out):
         if Path(out).exists():
@@ -71,9 +74,12 @@ def _cut(
 ) -> dict[str, Any]:
     import h5py
 
-    _check_columns(columns)
-    scales = to_microjansky(zero_points)
+    scales = units.to_microjansky(zero_points)
     with _Mosaics(mosaics) as opened:
+        for (band, file), hdu, value in zip(mosaics.items(), opened.hdus, zero_points, strict=True):
+            _check_zero_point(hdu.header, value, f"{file} (band {band})")
+        columns = _placed(columns, opened.hdus[0].header, next(iter(mosaics.values())))
+        _check_columns(columns)
         rows, corners = _inside(columns["x"], columns["y"], opened.shape, size)
         if not len(rows):
             raise UserError(f"no stamp of {size} px around any of {len(columns['x'])} positions")
@@ -93,9 +99,56 @@ def _cut(
             _write_columns(file, columns, rows, scales)
             noise = tuple(float(v) for v in np.nanmedian(sky, 0))
             file.attrs.update(bands=list(mosaics), unit="microjansky", noise=noise)
+            scale = _pixel_scale(opened.hdus[0].header)
+            if scale is not None:
+                file.attrs["pixel_scale"] = scale
     at_edge = len(columns["x"]) - len(rows)
     _list_left_out(Path(out), columns, rows)
-    return {"written": len(rows), "at_edge": at_edge, "not_finite": bad, "noise": noise}
+    counts = {"written": len(rows), "at_edge": at_edge, "not_finite": bad}
+    return {**counts, "noise": noise, "pixel_scale": scale}
+
+
+def _check_zero_point(header: Any, said: float, where: str) -> None:
+    """Raises `UserError` if BUNIT is a flux density of another zero point."""
+    text = str(header.get("BUNIT", "")).strip()
+    unit, scale = units.canonical(text), _pixel_scale(header)
+    if unit is None or ("sr" in unit and scale is None):
+        return
+    own = units.zero_point(unit, scale)
+    if own is not None and not units.same_zero_point(own, said):
+        raise UserError(
+            f"{where}: BUNIT {text!r} means the zero point {own:.6g}, and --zero-points says "
+            f"{said:.6g}: give that of the unit, or correct the header"
+        )
+
+
+def _placed(columns: Mapping[str, np.ndarray], header: Any, file: str) -> dict[str, np.ndarray]:
+    """Returns columns with pixel positions; NaN for what is not on the mosaic's part of the sky."""
+    if "x" in columns:
+        return dict(columns)
+    wcs = celestial(header)
+    if wcs is None:
+        raise UserError(f"{file} has no WCS, so positions have to be pixels: --x and --y")
+    sky = np.stack([columns["ra"], columns["dec"]], -1).astype(np.float64)
+    pixel = np.full(sky.shape, np.nan)
+    known = np.isfinite(sky).all(1)
+    if known.any():
+        ra, dec = sky[known].T
+        validate.positions(ra, dec, "the catalogue", hours=False)
+        found = wcs.all_world2pix(sky[known], 0, quiet=True)
+        # A projection may put the far side of the sky on the mosaic: what does not come back is.
+        away = (wcs.all_pix2world(found, 0) - sky[known] + 180) % 360 - 180
+        away = np.hypot(away[:, 0] * np.cos(np.radians(dec)), away[:, 1]) > 1 / 3600
+        pixel[known] = np.where(away[:, None], np.nan, found)
+    return {**columns, "x": pixel[:, 0], "y": pixel[:, 1]}
+
+
+def _pixel_scale(header: Any) -> float | None:
+    """Returns arcseconds per pixel, or None without a WCS."""
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    wcs = celestial(header)
+    return None if wcs is None else round(float(3600 * np.mean(proj_plane_pixel_scales(wcs))), 9)
 
 
 class _Mosaics:
@@ -103,8 +156,6 @@ class _Mosaics:
 
     def __init__(self, files: Mapping[str, str]):
         from astropy.io import fits
-
-        from astrojax.data.headers import same_wcs
 
         self.opened = []
         for file in files.values():
@@ -183,7 +234,7 @@ def _check_columns(columns: Mapping[str, np.ndarray]) -> None:
         raise UserError("a column called 'images' would be taken for the stamps: rename it")
     missing = np.isnan(columns["x"]) | np.isnan(columns["y"])
     if missing.all():
-        raise UserError("no object has a position: x and y are missing in all rows")
+        raise UserError("no object has a position on the mosaic: all are missing or elsewhere")
     if "id" in columns:
         validate.unique_ids(columns["id"][~missing_values(columns["id"])], "the catalogue")
         lost = missing_values(columns["id"])
@@ -201,7 +252,8 @@ def _list_left_out(out: Path, columns: Mapping[str, np.ndarray], rows: np.ndarra
     ids = columns.get("id", np.arange(len(columns["x"])))
     path = out.with_name(f"{out.stem}_left_out.csv")
     lost = np.isnan(columns["x"]) | np.isnan(columns["y"])
-    reason = ["no position" if lost[i] else "near an edge" for i in left]
+    nowhere = "no position" if "ra" not in columns else "no position on the mosaic"
+    reason = [nowhere if lost[i] else "near an edge" for i in left]
     write_csv(path, {"id": [str(ids[i]) for i in left], "reason": reason})
     logging.warning("%d objects have no stamp: %s says who and why", len(left), path)
 
@@ -212,6 +264,7 @@ def read_columns(
     *,
     x: str,
     y: str,
+    sky: tuple[str, str] | None = None,
     flux: str | None,
     extra: Sequence[str],
     id: str | None = None,
@@ -224,6 +277,7 @@ def read_columns(
         bands: Bands of the mosaics.
         x: Column of the 0-based pixel column.
         y: Column of the 0-based pixel row.
+        sky: Columns of right ascension and declination in degrees, in place of `x` and `y`.
         flux: One column [n k] with an array `bands` [k] beside it, or several names with commas.
         extra: Other columns.
         id: Column of the ids; None: `id` if there is one, else the row number, which is said.
@@ -234,7 +288,13 @@ def read_columns(
     """
     table = read_table(validate.file(path), hdu)
     get = table.column
-    columns = {"x": to_numbers(get(x), x), "y": to_numbers(get(y), y)}
+    places = {"x": x, "y": y} if sky is None else dict(zip(("ra", "dec"), sky, strict=True))
+    if sky is None and not {x, y} <= set(table.names):
+        raise UserError(
+            f"{table.where} has no columns {x!r} and {y!r} of pixel positions: name them with --x "
+            "and --y, or right ascension and declination with --ra and --dec"
+        )
+    columns = {axis: to_numbers(get(name), name) for axis, name in places.items()}
     named = id or ("id" if "id" in table.names else None)
     if named is not None:
         columns["id"] = table.ids(named)
@@ -249,4 +309,4 @@ def read_columns(
         there = [str(b) for b in get("bands")]
         order = [there.index(validate.key(b, there, f"`bands` of {table.where}")) for b in bands]
         columns["flux"] = get(flux)[:, order]
-    return columns | {name: get(name) for name in extra if name != named}
+    return columns | {name: get(name) for name in extra if name not in (named, *places.values())}

@@ -6,14 +6,16 @@ data["train"], data.info, data.section
 """
 
 import contextlib
+import functools
 import glob
 import importlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from astrojax.config import Bound, bind, call, plain
-from astrojax.data import arrays, detect, readers
+from astrojax.data import arrays, detect, readers, stated
 from astrojax.data import section as section_of
 from astrojax.data.info import DataInfo
 from astrojax.data.source import Source, cache_in_memory
@@ -117,8 +119,10 @@ def section_of_path(data: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     keys = dict(settings)
     common = {k: keys.pop(k) for k in COMMON if k in keys}
     wanted = {k: keys.pop(k) for k in list(keys) if k.split(".")[0] == "split"}
+    folder = os.path.abspath(os.path.expanduser(str(keys.get("path", data))))
+    describe = functools.partial(_describe, folder=folder)
     section = section_of.build(
-        data, keys, describe=_describe, every_column=True, splits=detect.tfds_parts
+        data, keys, describe=describe, every_column=True, splits=detect.tfds_parts
     )
     if section["name"] == "catalogue" and "unmatched" not in keys:
         section["unmatched"] = "drop"
@@ -135,18 +139,19 @@ def _split(wanted: Mapping[str, Any]) -> Any:
     return {**named, **inner}
 
 
-def _describe(said: dict[str, Any], reader: str) -> dict[str, Any]:
+def _describe(said: dict[str, Any], reader: str, *, folder: str = "") -> dict[str, Any]:
     """Returns the section `data.info`: what the user and the files say; nothing is guessed."""
     if reader == "fits":
         said = {"unit": "header", **said}
-    for name, example in (("bands", "g,r,z"), ("unit", "nanomaggies")):
-        if name not in said:
-            raise UserError(
-                f"the {name} of the images {'are' if name == 'bands' else 'is'} not said: add "
-                f"--set {name}={example}"
-                + (" (unit=display for 8-bit color composites)" if name == "unit" else "")
-                + f", or {name}=... in Python"
-            )
+    elif reader == "folder" and os.path.isdir(folder):
+        found = stated.by_pictures(folder)
+        if "bands" in found and "bands" not in said:
+            text = ",".join(found["bands"])
+            logging.info("the bands of the pictures are called %s (--set bands=... else)", text)
+        said = found | said
+    stated.require(
+        said, " (unit=display for color composites of 8 bits); in Python bands=..., unit=..."
+    )
     noise = None if said["unit"] == "display" else "measure"
     return {"zero_point": None, "pixel_scale": None, "noise": noise, "extinction": None} | said
 

@@ -26,13 +26,14 @@ class Unreadable(UserError):
 
 
 def decode(
-    data: bytes, *, bands: int, where: str, max_pixels: int = MAX_PIXELS
+    data: bytes, *, bands: int | None, where: str, max_pixels: int = MAX_PIXELS
 ) -> Shaped[np.ndarray, "h w c"]:
     """Decodes a picture to uint8, uint16 (a picture of 16 bits) or float32 (a TIFF of floats).
 
     Args:
         data: The file.
-        bands: How many bands it has to have; a grey picture that is saved in color has one.
+        bands: How many bands it has to have; a grey picture that is saved in color has one. None
+            for any number.
         where: What to call it in messages.
         max_pixels: Larger pictures are refused before they are decoded.
 
@@ -49,7 +50,7 @@ def decode(
         raise Unreadable(f"{where}: {error}") from None
     if bands == 1 and (image == image[..., :1]).all():
         image = image[..., :1]  # a single band that was saved as a color file
-    if image.shape[-1] != bands:
+    if bands is not None and image.shape[-1] != bands:
         kind = "grey" if image.shape[-1] == 1 else f"of {image.shape[-1]} channels"
         raise Unreadable(f"{where} is {kind}, but data.info.bands names {bands} bands")
     return image

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from astrojax.config import plain
-from astrojax.data import detect, split
+from astrojax.data import detect, split, stated
 from astrojax.data.columns import STANDARD
 from astrojax.errors import UserError
 
@@ -53,15 +53,18 @@ def build(
         UserError: No such data, or something about them that is not said; the message names it.
     """
     keys = dict(settings)
+    # Those that are named come beside those that the files show.
+    keys |= {f"columns.{name}": column for name, column in keys.pop("columns", {}).items()}
     pixels = {name: keys.pop(name) for name in PIXELS if name in keys}
     if "bands" in pixels:
         bands = pixels["bands"]
-        pixels["bands"] = tuple(map(str, bands if isinstance(bands, tuple) else (bands,)))
+        bands = bands.split(",") if isinstance(bands, str) else bands
+        pixels["bands"] = tuple(map(str, bands if isinstance(bands, list | tuple) else (bands,)))
     table = keys.pop("catalogue", keys.pop("table", None))
     name, path = detect.recognise(where, keys)
     section: dict[str, Any] = {"name": name}
     if "info" in detect.parameters(name):
-        said = detect.said_by_file(path) if name == "hdf5" and path else {}
+        said = stated.of_file(name, path) if path else {}
         section["info"] = describe(said | pixels, name)
     section |= detect.look(name, path, section.get("info", {}).get("bands", ()), keys)
     if name == "tfds":
@@ -71,7 +74,9 @@ def build(
     inner = section
     if table is not None:
         outer = [k for k in keys if detect.belongs_to_catalogue(k)]
-        section = detect.catalogue(str(table), inner, inputs, every_column=every_column)
+        section = detect.catalogue(
+            str(table), inner, inputs, every_column=every_column, hdu=keys.get("hdu")
+        )
         for key in outer:
             put(section, key, keys.pop(key))
     for key, value in keys.items():
@@ -96,7 +101,8 @@ def parse(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise UserError(f"--set {text} is not key=value")
-        found[key.strip()] = _value(value.strip())
+        none = key.strip() == "split" and value.strip() == "none"  # is a kind of split
+        found[key.strip()] = "none" if none else _value(value.strip())
     return found
 
 
@@ -125,7 +131,7 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
             raise UserError(f"--set {key}: {name!r} is no section")
     if key in ("path", "table", "directory") and isinstance(value, str):
         value = os.path.abspath(os.path.expanduser(value))
-    section[last] = value
+    section[last] = None if last == "split" and value == "none" else value
 
 
 def divided(section: dict[str, Any], wanted: Any) -> dict[str, Any]:
@@ -147,8 +153,7 @@ def divided(section: dict[str, Any], wanted: Any) -> dict[str, Any]:
         own = detect.own_splits(section)
         return section if own else {**section, "split": dict(split.DEFAULT)}
     if isinstance(wanted, str):
-        name, _, column = wanted.partition(":")
-        wanted = {"name": name} | ({"column": column} if column else {})
+        wanted = {"name": wanted}
     if wanted.get("name") == "none":
         return {**section, "split": None}
     return {**section, "split": split.complete(wanted)}

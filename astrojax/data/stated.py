@@ -4,14 +4,18 @@
 import contextlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from astrojax.data import units
+from astrojax.data import pictures, units, untrusted
+from astrojax.data.listing import Listing
 from astrojax.data.validate import same_scale
 from astrojax.errors import UserError
+
+_LOOKED_AT = 16  # pictures of a folder, to find one that can be read
 
 
 def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -39,6 +43,30 @@ def from_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
             with contextlib.suppress(ValueError, TypeError):  # a word, of other things than pixels
                 found[name] = float(np.asarray(value).item())
     return {name: value for name, value in found.items() if value}
+
+
+def of_file(reader: str, path: str) -> dict[str, Any]:
+    """Returns what a file says of its pixels beside the images, before it is opened as data.
+
+    Args:
+        reader: "hdf5" or "npz"; files of others say nothing here.
+        path: The file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    names = ("bands", "unit", "zero_point", "pixel_scale")
+    if reader == "hdf5":
+        with untrusted.open_hdf5(path) as file:
+            return from_attributes(file.attrs)
+    if reader == "npz":
+        with untrusted.open_npz(path) as archive:
+            if "blob" in archive.files:  # the bands are those of a catalogue
+                return {}
+            headers = {n: untrusted.npz_header(archive, n, path) for n in archive.files}
+            said = {n for n in names if n in headers and (n == "bands" or headers[n][0] == ())}
+            return from_attributes({n: untrusted.npz_array(archive, n, path) for n in said})
+    return {}
 
 
 def compare(stated: Mapping[str, Any], info: Mapping[str, Any], where: str) -> None:
@@ -120,3 +148,41 @@ def chosen(images: Any, stated: Mapping[str, Any], info: Mapping[str, Any], wher
     compare(stated, info, where)
     positions = band_positions(stated, tuple(info.get("bands", ())), where)
     return images if positions is None else ChosenBands(images, positions)
+
+
+_COLORS = {1: ("grey",), 3: ("red", "green", "blue")}
+
+
+def by_pictures(folder: str | Path) -> dict[str, Any]:
+    """Returns `bands` and `unit` of a folder of pictures of 8 bits; nothing of any others.
+
+    A picture's file says that its pixels are grey, or red, green and blue, for a display.
+    """
+    for file in Listing(Path(folder), pictures.SUFFIXES).files[:_LOOKED_AT]:
+        try:
+            image = pictures.decode(file.read_bytes(), bands=None, where=str(file))
+        except (UserError, OSError):
+            continue  # the reader says what is wrong
+        if image.dtype != np.uint8:
+            return {}
+        return {"bands": _COLORS[image.shape[-1]], "unit": "display"}
+    return {}
+
+
+def require(said: Mapping[str, Any], remedy: str) -> None:
+    """Raises `UserError` if bands or unit of the images are not said; the message names both.
+
+    Args:
+        said: What is said.
+        remedy: What may be done beside saying them, after a comma.
+    """
+    examples = {"bands": "g,r,z", "unit": "nanomaggies"}
+    missing = [name for name in examples if name not in said]
+    if not missing:
+        return
+    named = " and ".join(f"the {name}" for name in missing)
+    several = len(missing) > 1 or missing == ["bands"]
+    flags = " ".join(f"--set {name}={examples[name]}" for name in missing)
+    raise UserError(
+        f"{named} of the images {'are' if several else 'is'} not said: add {flags}{remedy}"
+    )

@@ -115,12 +115,18 @@ def read_table(file: Path, hdu: int | str | None = None) -> TableFile:
 
 
 def hdf5_columns(
-    file: Any, prefix: str = "", *, follow_links: bool = False
+    file: Any, prefix: str = "", *, follow_links: bool = False, above: tuple[Any, ...] = ()
 ) -> dict[str, Callable[[], np.ndarray]]:
     """Returns {name: what reads it} of the data sets in an HDF5 file or one of its groups.
 
     Data sets in groups are called `group/name`; fields of a data set of records, as PyTables
     writes them, `data set/field`. What is in other files is named, and refused when it is read.
+
+    Args:
+        file: The open file.
+        prefix: The group; "" for the whole file.
+        follow_links: Whether data sets in other files may be read.
+        above: The groups that `prefix` lies in, which a link may lead back to.
     """
     import h5py
 
@@ -130,7 +136,9 @@ def hdf5_columns(
         path = f"{prefix}/{name}" if prefix else str(name)
         inside = isinstance(group.get(name, getlink=True), h5py.HardLink)
         if inside and isinstance(group[name], h5py.Group):
-            found |= hdf5_columns(file, path, follow_links=follow_links)
+            if group[name] not in (*above, group):
+                around = (*above, group)
+                found |= hdf5_columns(file, path, follow_links=follow_links, above=around)
         elif inside and group[name].dtype.names:
             for field in group[name].dtype.names:
                 found[f"{path}/{field}"] = functools.partial(

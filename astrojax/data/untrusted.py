@@ -116,9 +116,21 @@ def _elsewhere(where: str, kind: str) -> str:
 
 
 def hdf5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the datasets of an open HDF5 file, without those in other files."""
+    """Returns the shapes of the datasets of an open HDF5 file, without those in other files.
+
+    Datasets in groups are called `group/name`.
+    """
+    import h5py
+
+    inner: list[str] = []
+
+    def visit(name: str, node: Any) -> None:  # every object once: links may go round
+        if isinstance(node, h5py.Dataset) and "/" in name:
+            inner.append(name)
+
+    file.visititems(visit)
     found = {}
-    for name in file:
+    for name in (*file, *inner):
         with contextlib.suppress(UserError):
             found[str(name)] = hdf5_dataset(file, str(name), follow_links=False).shape
     return found
@@ -181,7 +193,11 @@ def npz_array(archive: Any, name: str, where: str) -> np.ndarray:
     Raises:
         UserError: It is damaged, a pickle, or larger than memory.
     """
-    npz_header(archive, name, where)
+    if npz_header(archive, name, where)[1].hasobject:
+        raise UserError(
+            f"{where}: {name!r} is an array of Python objects, which is code to load: save text "
+            "by `np.array(values, str)`, and numbers by a number's type"
+        )
     with reading(f"{where}: {name!r}"):
         return archive[name]
 

@@ -10,6 +10,7 @@ import difflib
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -22,6 +23,7 @@ from astrojax.errors import UserError
 SAMPLE = 64
 REDSHIFT_RANGE = (-0.02, 15.0)  # below: nearby galaxies that approach us; above: nothing known
 MAGNITUDE_RANGE = (5.0, 40.0)  # survey objects; fluxes in microjansky are mostly below 5
+_NO_MAGNITUDE = 1000.0  # no object, but a fill value
 FLOAT16_MAX = 65504
 
 
@@ -112,6 +114,12 @@ def bad_pixels_message(images: Sequence[Shaped[np.ndarray, "..."]], where: str) 
     return f'{where}: {bad} NaN or Inf pixels{stamps}; data.bad_pixels = "mask" sets them to zero'
 
 
+def has_redshift(values: Any) -> Any:
+    """Returns which redshifts are known, of a NumPy or JAX array: those in `REDSHIFT_RANGE`."""
+    low, high = REDSHIFT_RANGE
+    return (values >= low) & (values <= high)  # NaN compares as false
+
+
 def redshifts(values: Float[np.ndarray, " n"], where: str) -> None:
     """Raises `UserError` for redshifts that cannot be; NaN means none."""
     low, high = REDSHIFT_RANGE
@@ -143,6 +151,12 @@ def magnitudes(values: Float[np.ndarray, "n *c"], where: str) -> None:
             f"{where}: {outside} of {finite.size} magnitudes lie outside {low:g} to {high:g} "
             "(fluxes, or a sentinel?): name magnitude columns, or add the value to "
             "data.sentinels.magnitude"
+        )
+    absurd = np.abs(finite) > _NO_MAGNITUDE
+    if absurd.any():
+        raise UserError(
+            f"{where}: {absurd.sum()} magnitudes cannot be, e.g. {finite[absurd][0]:.6g}; if that "
+            "value means none, add it to data.sentinels.magnitude"
         )
     if values.size and not finite.size:
         raise UserError(f"{where}: all magnitudes are missing (NaN or sentinels) in all bands")
@@ -176,9 +190,10 @@ def positions(
 
 def unique_ids(ids: Shaped[np.ndarray, " n"], where: str) -> None:
     """Raises `UserError` if two rows have one id."""
-    values, counts = np.unique(ids, return_counts=True)
-    twice = values[counts > 1]
+    ordered = np.sort(ids)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
+        twice = np.unique(twice)
         first = ", ".join(map(str, twice[:3]))
         raise UserError(f"{where}: {len(twice)} ids occur more than once, e.g. {first}")
 

@@ -6,6 +6,7 @@ section `evaluate.<name>`, beside those that the running program knows (`RUNTIME
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,28 @@ def bind_tasks(section: Mapping[str, Any]) -> dict[str, Bound]:
         name: bind(_task(name), keys, path=f"evaluate.{name}", runtime=RUNTIME)
         for name, keys in section.items()
     }
+
+
+def check_tasks(
+    tasks: Mapping[str, Bound], tables: Mapping[str, Any], sources: Mapping[str, Any]
+) -> None:
+    """Calls the function `check` of each task that has one, before anything is computed.
+
+    Args:
+        tasks: What `bind_tasks` returned.
+        tables: Split -> table whose columns are those of the data, and whose predictions and
+            embeddings have the right shapes alone.
+        sources: Split -> data source.
+
+    Raises:
+        UserError: The data lack what a task scores.
+    """
+    for task in tasks.values():
+        check = getattr(importlib.import_module(task.fn.__module__), "check", None)
+        if check is not None:
+            given = {"tables": tables, "sources": sources, **task.arguments}
+            taken = inspect.signature(check).parameters
+            check(**{key: value for key, value in given.items() if key in taken})
 
 
 def _task(name: str) -> Any:

@@ -68,6 +68,12 @@ def detection(
     }
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, anomalous: tuple[str, ...]) -> None:
+    """Raises `UserError` if a class that is named is not in the data; needs no embedding."""
+    _, test = quantities.require(tables, "anomaly", "train", "test")
+    _truth(quantities.labels(test), sources["test"].info, anomalous)
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -134,7 +140,14 @@ def _truth(label: np.ndarray | None, info: Any, anomalous: tuple[str, ...]) -> n
             f"config key 'anomaly.anomalous' names {unknown[0] if unknown else anomalous[0]!r}, "
             f"and the data set has the classes: {', '.join(info.classes or ()) or 'none'}"
         )
-    return np.isin(label, [info.classes.index(name) for name in anomalous])
+    truth = np.isin(label, [info.classes.index(name) for name in anomalous])
+    if truth.all() or not truth.any():
+        kind = "other" if truth.all() else "such"
+        raise UserError(
+            f"config key 'anomaly.anomalous' names {', '.join(anomalous)}, and the test split has "
+            f"no {kind} object, so no ranking can be scored"
+        )
+    return truth
 
 
 def _ranking(

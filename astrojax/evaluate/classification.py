@@ -35,6 +35,16 @@ def confusion(
     return confusion_matrix(label, predicted, labels=np.arange(size))
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if there are no class predictions or no labels; needs no embedding."""
+    train, test = quantities.require(tables, "classification", "train", "test")
+    if "class_probability" not in test.predictions:
+        raise UserError(
+            "evaluation 'classification' needs predicted classes: choose a method with a classifier"
+        )
+    quantities.require_labels({"train": train, "test": test}, "classification")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -55,13 +65,10 @@ def evaluate(
     Raises:
         UserError: There are no class predictions or no labels.
     """
+    check(tables)
     train, test = quantities.require(tables, "classification", "train", "test")
     label, known = quantities.labels(test), quantities.labels(train)
-    if "class_probability" not in test.predictions or label is None or known is None:
-        raise UserError(
-            "evaluation 'classification' needs predicted and true classes: choose a method with a "
-            "classifier and data with a 'label' column"
-        )
+    assert label is not None and known is not None  # `check` has seen to it
     names = quantities.class_names(sources["test"].info, label)
     probability = np.asarray(test.predictions["class_probability"], float)[label >= 0]
     predicted, confidence = probability.argmax(axis=1), probability.max(axis=1)

@@ -95,6 +95,11 @@ def sample_grid(table: Any, source: Any, probability: Float[np.ndarray, "n k"], 
     return plots.contact_sheet(pictures, captions, path, per_row=GRID_SAMPLES)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if a split is not there."""
+    quantities.require(tables, "clustering", "train", "test")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

@@ -97,6 +97,11 @@ def thumbnails(
     return np.concatenate(parts)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if a split is not there."""
+    quantities.require(tables, "explorer", "test")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

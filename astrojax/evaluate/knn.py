@@ -161,6 +161,13 @@ def choose_k(
     return max(accuracy, key=accuracy.__getitem__)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if a split has no labels; needs no embedding."""
+    names = ("train", "validation", "test")
+    splits = quantities.require(tables, "knn", *names)
+    quantities.require_labels(dict(zip(names, splits, strict=True)), "knn")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -181,13 +188,15 @@ def evaluate(
         temperature: Softness of the vote.
         n_bootstrap: Bootstrap resamples.
         seed: Seed of the bootstrap and of the queries shown.
+
+    Raises:
+        UserError: A split has no labels.
     """
+    check(tables)
     splits = quantities.require(tables, "knn", "train", "validation", "test")
     train, test = splits[0], splits[2]
     figures = [_neighbour_figure(train, test, sources, out, seed)]
     data = quantities.labelled(splits)
-    if data is None:
-        return Section("knn", {}, figures, "No accuracy: the objects have no labels.")
     chosen = choose_k(data[0], data[1], candidates=k, temperature=temperature)
     predicted = predict(*data[0], data[2][0], k=chosen, temperature=temperature)
     numbers = resampling.with_bootstrap_errors(

@@ -143,6 +143,23 @@ def subset(label: Int[np.ndarray, " n"], *, fraction: float, seed: int) -> Int[n
     return np.sort(np.concatenate(rows))
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, targets: tuple[str, ...]) -> None:
+    """Raises `UserError` if there is nothing to probe for; needs no embedding."""
+    names = ("train", "validation", "test")
+    splits = quantities.require(tables, "linear_probe", *names)
+    if not targets:
+        quantities.require_labels(dict(zip(names, splits, strict=True)), "linear_probe")
+    found = [
+        quantities.pick(table, sources[split].info, targets, "linear_probe.targets")
+        for split, table in zip(names, splits, strict=True)
+    ]
+    for name in found[0]:
+        if min(np.isfinite(values[name]).sum() for values in found) < 2:
+            raise UserError(
+                f"linear probe target {name!r} has no finite values in one of the splits"
+            )
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -169,12 +186,16 @@ def evaluate(
         max_iterations: Limit of L-BFGS.
         n_bootstrap: Bootstrap resamples.
         seed: Seed of subsets and bootstrap.
+
+    Raises:
+        UserError: There are no labels and no targets, or a target has no finite values.
     """
+    check(tables, sources, targets=targets)
     splits = quantities.require(tables, "linear_probe", "train", "validation", "test")
     numbers: dict[str, float] = {}
     figures, sheets = [], []
-    data = quantities.labelled(splits)
-    if data is not None:
+    if all(quantities.labels(table) is not None for table in splits):
+        data = quantities.labelled(splits)
         options: dict[str, Any] = {"penalties": penalties, "max_iterations": max_iterations}
         numbers, figure = _classes(data, sources["test"].info, out, options, n_bootstrap, seed)
         figures.append(figure)
@@ -192,8 +213,7 @@ def evaluate(
         scored, figure = _values(splits, sources, out, targets, penalties, n_bootstrap, seed)
         numbers |= scored
         figures.append(figure)
-    text = "" if numbers else "Nothing to probe for: no labels, and no targets are configured."
-    return Section("linear_probe", numbers, figures, text, sheets)
+    return Section("linear_probe", numbers, figures, "", sheets)
 
 
 def label_curve(
@@ -282,10 +302,6 @@ def _values(
     pairs = {}
     for name in found[0]:
         known = [np.isfinite(values[name]) for values in found]
-        if any(k.sum() < 2 for k in known):
-            raise UserError(
-                f"linear probe target {name!r} has no finite values in one of the splits"
-            )
         x = [t.embedding[k] for t, k in zip(splits, known, strict=True)]
         y = [v[name][k] for v, k in zip(found, known, strict=True)]
         probe = regress(x[0], y[0], x[1], y[1], x[2], penalties=penalties)

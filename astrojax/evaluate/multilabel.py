@@ -27,6 +27,17 @@ def metrics(probability: Float[np.ndarray, " n"], label: Int[np.ndarray, " n"]) 
     }
 
 
+def check(tables: dict[str, Any], *, targets: tuple[str, ...]) -> None:
+    """Raises `UserError` if a label is not predicted or not known; needs no embedding."""
+    (table,) = quantities.require(tables, "multilabel", "test")
+    for name in targets:
+        if name not in table.columns or f"{name}_probability" not in table.predictions:
+            raise UserError(
+                f"evaluation 'multilabel' names {name!r}, which the data or the method lack"
+            )
+    quantities.require_values({"test": table}, targets, "multilabel")
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -47,15 +58,12 @@ def evaluate(
     Raises:
         UserError: A label has no column, no prediction or no value.
     """
+    check(tables, targets=targets)
     (table,) = quantities.require(tables, "multilabel", "test")
     numbers: dict[str, float] = {}
     curves = {}
     for name in targets:
-        if name not in table.columns or f"{name}_probability" not in table.predictions:
-            raise UserError(
-                f"evaluation 'multilabel' names {name!r}, which the data or the method lack"
-            )
-        label = np.asarray(table.columns[name], float)
+        label = quantities.numbers(table.columns[name])
         probability = np.asarray(table.predictions[f"{name}_probability"], float)
         known = np.isfinite(label) & np.isfinite(probability)
         if not known.any():

@@ -19,13 +19,14 @@ _POLICY = (
 )
 
 
-def render(name: str, *, data: Any = None, **values: Any) -> str:
+def render(name: str, *, data: Any = None, style: str | None = None, **values: Any) -> str:
     """Returns a page as text.
 
     Args:
         name: The template `<name>.html`; beside it `<name>.css`, and `<name>.js` if it has a
             script.
         data: JSON values for the script.
+        style: Name of the template whose `.css` the page has; None for its own.
         **values: What the template shows; escaped.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -34,7 +35,7 @@ def render(name: str, *, data: Any = None, **values: Any) -> str:
     folder = resources.files(__package__).joinpath("templates")
     parts = {}
     for kind, suffix in (("style", "css"), ("script", "js")):
-        file = folder.joinpath(f"{name}.{suffix}")
+        file = folder.joinpath(f"{style or name if kind == 'style' else name}.{suffix}")
         parts[kind] = file.read_text(encoding="utf-8") if file.is_file() else ""
     policy = _POLICY.format(**{kind: _allowed(text) for kind, text in parts.items()})
     environment = Environment(

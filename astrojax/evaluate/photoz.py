@@ -134,6 +134,19 @@ def binned_figure(bins: dict[str, list[float]], path: Path, xlabel: str) -> Path
     return plots.save(figure, path)
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, magnitude: str) -> None:
+    """Raises `UserError` if redshifts are not predicted or not known; needs no embedding."""
+    names = ("test",)
+    splits = dict(zip(names, quantities.require(tables, "photoz", *names), strict=True))
+    if "redshift" not in splits["test"].predictions:
+        raise UserError(
+            "evaluation 'photoz' needs predicted redshifts: choose a method with a redshift head"
+        )
+    quantities.require_values(splits, ("redshift",), "photoz")
+    if magnitude:
+        quantities.pick(splits["test"], sources["test"].info, (magnitude,), "photoz.magnitude")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -160,12 +173,8 @@ def evaluate(
     Raises:
         UserError: There is no redshift prediction or no reference redshift.
     """
+    check(tables, sources, magnitude=magnitude)
     (table,), info = quantities.require(tables, "photoz", "test"), sources["test"].info
-    if "redshift" not in table.predictions or "redshift" not in table.columns:
-        raise UserError(
-            "evaluation 'photoz' needs predicted and reference redshifts: choose a method with a "
-            "redshift head and data with a 'redshift' column"
-        )
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
     z_ref = z_ref[known]

@@ -143,6 +143,14 @@ def mosaic_figure(
     return plots.save(figure, path)
 
 
+def check(
+    tables: dict[str, Any], sources: dict[str, Any], *, columns_shown: tuple[str, ...]
+) -> None:
+    """Raises `UserError` if the test split, or a scalar to color by, is not there."""
+    (table,), info = quantities.require(tables, "projection", "test"), sources["test"].info
+    quantities.pick(table, info, columns_shown, "projection.columns_shown")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],

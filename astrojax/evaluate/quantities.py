@@ -108,24 +108,64 @@ def _parts(table: Any, info: DataInfo, name: str) -> dict[str, np.ndarray]:
     return flatten({name: table.columns[name]}, bands) if name in table.columns else {}
 
 
+def numbers(values: np.ndarray) -> Float[np.ndarray, "n ..."]:
+    """Returns a column as floats, NaN where a value is missing."""
+    return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+
+
 def labels(table: Any) -> Int[np.ndarray, " n"] | None:
     """Returns integer labels with -1 for none, or None where no object has one."""
     if "label" not in table.columns:
         return None
-    label = np.asarray(table.columns["label"]).astype(np.int64)
+    label = np.ma.filled(table.columns["label"], -1)
+    if label.dtype.kind not in "iu":
+        return None
+    label = label.astype(np.int64)
     return label if (label >= 0).any() else None
 
 
-def labelled(tables: Sequence[Any]) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Returns embeddings and labels of the labelled objects of each table.
+def require_labels(splits: Mapping[str, Any], task: str) -> None:
+    """Raises `UserError` if no object of a split has a label.
 
-    None where a table has no labels.
+    Args:
+        splits: Split -> table.
+        task: The evaluation that needs them.
     """
-    label = [labels(table) for table in tables]
-    if any(y is None for y in label):
-        return None
-    known = [(t.embedding, y) for t, y in zip(tables, label, strict=True) if y is not None]
-    return [(x[y >= 0], y[y >= 0]) for x, y in known]
+    for split, table in splits.items():
+        if labels(table) is None:
+            raise UserError(
+                f"evaluation '{task}' needs labels and no object of the {split} split has one: "
+                f"name their column in data.columns.label, or leave out config key "
+                f"'evaluate.{task}'"
+            )
+
+
+def require_values(
+    splits: Mapping[str, Any], names: Sequence[str], task: str, *, least: int = 1
+) -> None:
+    """Raises `UserError` if a split has too few values of a column.
+
+    Args:
+        splits: Split -> table.
+        names: Columns of numbers [n] or [n k].
+        task: The evaluation that needs them.
+        least: How many objects with finite values are needed.
+    """
+    for split, table in splits.items():
+        for name in names:
+            values = flatten({name: table.columns[name]}, ()) if name in table.columns else {}
+            if not values or min(np.isfinite(v).sum() for v in values.values()) < least:
+                raise UserError(
+                    f"evaluation '{task}' needs values of {name!r} and no object of the {split} "
+                    f"split has one: name their column in data.columns, or leave out config key "
+                    f"'evaluate.{task}'"
+                )
+
+
+def labelled(tables: Sequence[Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns embeddings and labels of the labelled objects of tables that have labels."""
+    pairs = [(table.embedding, labels(table)) for table in tables]
+    return [(x[y >= 0], y[y >= 0]) for x, y in pairs if y is not None]
 
 
 def class_names(info: DataInfo, label: Int[np.ndarray, " n"]) -> tuple[str, ...]:

@@ -56,6 +56,20 @@ def scatter_figure(
     return plots.save(canvas, path)
 
 
+def check(tables: dict[str, Any], sources: dict[str, Any], *, targets: tuple[str, ...]) -> None:
+    """Raises `UserError` if a target is not predicted or not known; needs no embedding."""
+    (table,), info = quantities.require(tables, "regression", "test"), sources["test"].info
+    predicted = quantities.scalars(table, info)
+    for name, target in quantities.pick(table, info, targets, "regression.targets").items():
+        if f"predicted_{name}" not in predicted:
+            raise UserError(
+                f"config key 'regression.targets' names {name!r}, which the method does not "
+                f"predict; it predicts: {', '.join(table.predictions) or 'nothing'}"
+            )
+        if np.isfinite(target).sum() < 2:
+            raise UserError(f"regression target {name!r} has no finite values in the test set")
+
+
 def evaluate(
     tables: dict[str, Any],
     sources: dict[str, Any],
@@ -80,20 +94,16 @@ def evaluate(
     Raises:
         UserError: A target has no column, no prediction, or no finite value.
     """
+    check(tables, sources, targets=targets)
     (table,), info = quantities.require(tables, "regression", "test"), sources["test"].info
     everything = quantities.scalars(table, info)
     numbers: dict[str, float] = {}
     pairs = {}
     for name, target in quantities.pick(table, info, targets, "regression.targets").items():
-        if f"predicted_{name}" not in everything:
-            raise UserError(
-                f"config key 'regression.targets' names {name!r}, which the method does not "
-                f"predict; it predicts: {', '.join(table.predictions) or 'nothing'}"
-            )
         predicted = everything[f"predicted_{name}"]
         known = np.isfinite(target) & np.isfinite(predicted)
         if known.sum() < 2:
-            raise UserError(f"regression target {name!r} has no finite values in the test set")
+            raise UserError(f"no finite prediction of {name!r} in the test set")
         pairs[name] = predicted[known], target[known]
         scores = resampling.with_bootstrap_errors(
             metrics, *pairs[name], seed=seed, n_bootstrap=n_bootstrap

@@ -128,7 +128,7 @@ def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[s
                 "text": section.text,
                 "metrics": paired(section.metrics),
                 "links": [(Path(link.path).name, link.caption) for link in section.links],
-                "figures": [(_base64(figure.path), figure.caption) for figure in section.figures],
+                "figures": [(encoded(figure.path), figure.caption) for figure in section.figures],
                 "sheets": [_sheet(sheet) for sheet in section.sheets],
             }
             for section in sections
@@ -138,7 +138,8 @@ def page(sections: Sequence[Section], config: Mapping[str, Any], cost: Mapping[s
     )
 
 
-def _base64(path: Path) -> str:
+def encoded(path: Path) -> str:
+    """Returns a file as base64, to stand in a page."""
     return base64.b64encode(Path(path).read_bytes()).decode()
 
 

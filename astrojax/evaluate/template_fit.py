@@ -10,11 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from astrojax.errors import UserError
 from astrojax.evaluate import photoz, quantities, resampling
 from astrojax.evaluate.report import Section
 from astrojax.simulate.survey import mock as simulator
 from astrojax.simulate.survey.template_fitting import fit
+
+_NEEDED = ("flux", "flux_error", "ebv", "redshift")
+
+
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if the data have not what is fitted; needs no embedding."""
+    (table,) = quantities.require(tables, "template_fit", "test")
+    quantities.require_values({"test": table}, _NEEDED, "template_fit")
 
 
 def evaluate(
@@ -35,12 +42,9 @@ def evaluate(
     Raises:
         UserError: The data are not of the embedded survey.
     """
+    check(tables)
     (table,) = quantities.require(tables, "template_fit", "test")
-    needed = ("flux", "flux_error", "ebv", "redshift")
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise UserError(f"evaluation 'template_fit' needs {', '.join(missing)} in the data")
-    flux, error, ebv, z_ref = (np.asarray(table.columns[name]) for name in needed)
+    flux, error, ebv, z_ref = (np.asarray(table.columns[name]) for name in _NEEDED)
     known = np.isfinite(z_ref)
     found = fit(flux[known], error[known], ebv[known], survey=simulator.named(survey))
     z_fit, z_ref = np.asarray(found.median, np.float64), z_ref[known].astype(np.float64)

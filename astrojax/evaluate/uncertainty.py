@@ -122,6 +122,18 @@ def coverage_figure(curves: dict[str, Float[np.ndarray, "q 2"]], size: int, path
     return plots.save(canvas, path)
 
 
+def check(tables: dict[str, Any]) -> None:
+    """Raises `UserError` if redshifts are not predicted or not known; needs no embedding."""
+    names = ("validation", "test")
+    splits = dict(zip(names, quantities.require(tables, "uncertainty", *names), strict=True))
+    if "redshift" not in splits["test"].predictions:
+        raise UserError(
+            "evaluation 'uncertainty' needs predicted redshifts: choose a method with a redshift "
+            "head"
+        )
+    quantities.require_values(splits, ("redshift",), "uncertainty")
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -144,6 +156,7 @@ def evaluate(
     Raises:
         UserError: No redshift prediction or reference, or too few objects for a level.
     """
+    check(tables)
     both = quantities.require(tables, "uncertainty", "validation", "test")
     calibration, test = map(_scored, both)
     curves, figures, numbers = {}, [], {}
@@ -206,15 +219,8 @@ class _Scored(NamedTuple):
 
 
 def _scored(table: Any) -> _Scored:
-    if "redshift" not in table.predictions or "redshift" not in table.columns:
-        raise UserError(
-            "evaluation 'uncertainty' needs predicted and reference redshifts: choose a method "
-            "with a redshift head and data with a 'redshift' column"
-        )
     z_ref = np.asarray(table.columns["redshift"], np.float64)
     known = np.isfinite(z_ref)
-    if not known.any():
-        raise UserError("evaluation 'uncertainty': no object of a split has a reference redshift")
     found = {name: np.asarray(value)[known] for name, value in table.predictions.items()}
     z_pred, z_ref = found["redshift"].astype(np.float64), z_ref[known]
     density = mixture.read(found, "redshift")

@@ -23,6 +23,16 @@ def metrics(
     }
 
 
+def check(tables: dict[str, Any], *, targets: tuple[str, ...], questions: tuple[int, ...]) -> None:
+    """Raises `UserError` if votes are not predicted or not known; needs no embedding."""
+    (table,) = quantities.require(tables, "votes", "test")
+    missing = [n for n in targets if n not in table.columns]
+    missing += [n for n in targets if f"{n}_fraction" not in table.predictions]
+    if missing or sum(questions) != len(targets):
+        raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
+    quantities.require_values({"test": table}, targets, "votes", least=2)
+
+
 def evaluate(
     tables: dict[str, Any],
     out: Path,
@@ -45,17 +55,14 @@ def evaluate(
     Raises:
         UserError: A column is missing, or nobody answered a question.
     """
+    check(tables, targets=targets, questions=questions)
     (table,) = quantities.require(tables, "votes", "test")
-    missing = [n for n in targets if n not in table.columns]
-    missing += [n for n in targets if f"{n}_fraction" not in table.predictions]
-    if missing or sum(questions) != len(targets):
-        raise UserError(f"evaluation 'votes' lacks {', '.join(missing) or 'a question'}")
     numbers: dict[str, float] = {}
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     first = 0
     for size in questions:
         names, first = targets[first : first + size], first + size
-        votes = np.stack([np.asarray(table.columns[n], float) for n in names], 1)
+        votes = np.stack([quantities.numbers(table.columns[n]) for n in names], 1)
         predicted = np.stack([np.asarray(table.predictions[f"{n}_fraction"]) for n in names], 1)
         known = np.isfinite(votes).all(1) & (np.nan_to_num(votes).sum(1) > 0)
         known &= np.isfinite(predicted).all(1)

@@ -11,18 +11,19 @@ pickle, and no training config is needed to load it. The card says which bands i
 unit and zero point, pixel scale, dereddening, crop and stretch the network was trained on; images
 that do not match it are refused where the mismatch is certain, and warned of where it is likely.
 The reference is a sample of embedded training images: what lies farther from it than all but one
-in a hundred validation images is outside of what the model was trained on.
+in a hundred validation images is outside of what the model was trained on. `splits.safetensors` has
+hashes of the ids of the objects of each split (`membership.py`).
 """
 
 import hashlib
 import inspect
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Num
@@ -30,23 +31,27 @@ from jaxtyping import Bool, Float, Num
 import astrojax
 from astrojax import distributed, files
 from astrojax.config import call, plain
+from astrojax.data.arrays import as_images
 from astrojax.data.info import DataInfo
 from astrojax.data.source import ArraySource, Source, Subset
 from astrojax.data.validate import same_data
 from astrojax.errors import UserError
 from astrojax.evaluate.anomaly import knn_distance
+from astrojax.inference import bundle_arrays, membership
 from astrojax.inference.embedder import Embedder, embed
 from astrojax.inference.evaluation import restore
 from astrojax.inference.table import Table
 from astrojax.interop import hub
 from astrojax.methods import Method, build
-from astrojax.training import checkpoint
+from astrojax.training import bundle_hashes, checkpoint
 from astrojax.training.run import Run
 
 FILES = ("model.safetensors", "config.json", "card.json")
 _REFERENCE = "reference.safetensors"
-CONTENTS = (*FILES, _REFERENCE)
+_SPLITS = "splits.safetensors"
+CONTENTS = (*FILES, _REFERENCE, _SPLITS)
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
+_FORMAT = 1  # of bundles; one with another number was written by a later astrojax
 _FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
@@ -80,7 +85,7 @@ def write(workdir: Path, folder: Path) -> None:
     Raises:
         UserError: There is no trained run, or the folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     config = checkpoint.read_config(workdir)
     checkpoint.newest(workdir)
@@ -89,17 +94,21 @@ def write(workdir: Path, folder: Path) -> None:
     method = job.method_at(restore(job, workdir))
     card = card_of(job.sources["train"], config, method)
     card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
+    card["format"] = _FORMAT
     reference, card["outside"] = _reference(job, method)
     with files.atomic_write(folder) as temporary:
         temporary.mkdir()
-        save_file(_arrays(method), temporary / "model.safetensors")
-        save_file({"embedding": reference}, temporary / _REFERENCE)
+        # As bytes: `save_file` makes files that nobody else may read, whatever the umask.
+        (temporary / "model.safetensors").write_bytes(save(bundle_arrays.of(method)))
+        (temporary / _REFERENCE).write_bytes(save({"embedding": reference}))
+        (temporary / _SPLITS).write_bytes(save(membership.of(job.sources)))
         section = dict(config["method"])
         if section.get("simulator"):
             section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
         checkpoint.write_config(temporary, {"method": section})
-        card["sha256"] = {name: _sha256(temporary / name) for name in _CHECKED}
-        files.write_json(temporary / "card.json", card)
+        names = (*_CHECKED, _SPLITS)
+        card["sha256"] = {name: bundle_hashes.of_file(temporary / name) for name in names}
+        files.write_json(temporary / "card.json", bundle_hashes.sealed(card))
 
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
@@ -158,36 +167,63 @@ class Model:
         info: The card's data description.
         reference: Embeddings of training images [m d]; None in a bundle of an older version.
         hash: Twelve hex digits of the bundle's files.
+        splits: What `membership.of` returned; {} in a bundle of an older version.
     """
 
     def __init__(
-        self, method: Method, card: dict[str, Any], reference: np.ndarray | None, hash: str
+        self,
+        method: Method,
+        card: dict[str, Any],
+        reference: np.ndarray | None,
+        hash: str,
+        splits: Mapping[str, np.ndarray] | None = None,
     ):
         self.method, self.card, self.reference, self.hash = method, card, reference, hash
+        self.splits = splits or {}
         self.info = DataInfo.from_json(card["data"])
 
-    def embed(
-        self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None = None
-    ) -> Float[np.ndarray, "n d"]:
+    def embed(self, images: Any, *, info: DataInfo | None = None) -> Any:
         """Representations of images.
 
         Args:
-            images: In the card's bands, order, unit, pixel scale and dereddening.
-            info: What the images are, where it is known; it is compared with the card.
+            images: [n h w c] in the card's bands, order, unit, pixel scale and dereddening; or a
+                source, such as `data["test"]`, which says what its images are.
+            info: What an array of images is, where it is known; it is compared with the card.
+
+        Returns:
+            [n d] of an array; of a source an astropy table with a column `embedding`, joined to
+            the source's columns by id, with the flags of `astrojax embed`.
 
         Raises:
             UserError: The images cannot be what the card says.
         """
-        return self.table(images, info=info).embedding
+        if isinstance(images, Source | Mapping):
+            return self._joined(images, embedding=True, predictions=False)
+        return self.table(np.asarray(images), info=info).embedding
 
-    def predict(
-        self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None = None
-    ) -> dict[str, np.ndarray]:
-        """Returns what the method's heads say of images; see `embed`."""
-        return self.table(images, info=info).predictions
+    def predict(self, images: Any, *, info: DataInfo | None = None) -> Any:
+        """Returns what the method's heads say of images; see `embed`.
+
+        Of an array it is a dict of arrays [n ...]; of a source an astropy table with the columns
+        of `astrojax predict`, among them `split`: whether the model was trained on the object.
+
+        Raises:
+            UserError: The images cannot be what the card says, or the method has no heads.
+        """
+        if isinstance(images, Source | Mapping):
+            return self._joined(images, embedding=False, predictions=True)
+        return self.table(np.asarray(images), info=info).predictions
+
+    def _joined(self, source: Any, *, embedding: bool, predictions: bool) -> Any:
+        from astrojax.inference import stream  # which imports this module
+
+        if isinstance(source, Mapping):
+            raise UserError(f"say which split: one of data[{'], data['.join(map(repr, source))}]")
+        return stream.in_memory(self, source, embedding=embedding, predictions=predictions)
 
     def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
         """Returns embeddings and predictions of images, after the checks against the card."""
+        images = as_images(images)
         self.check(images, info)
         source = ArraySource({"image": images}, self.info)
         mesh = distributed.make_mesh(fsdp=1)
@@ -206,8 +242,11 @@ class Model:
         return found
 
     def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Returns whether distances are beyond those of 99% of the validation images."""
-        return distance > self.card["outside"]["threshold"]
+        """Returns whether distances are beyond those of 99% of the validation images.
+
+        A distance that is not known, NaN, is.
+        """
+        return ~(distance <= self.card["outside"]["threshold"])
 
     def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
         """Refuses images that contradict the card, and warns of those that look like it.
@@ -258,27 +297,30 @@ def load(folder: str | Path) -> Model:
     folder = hub.local_folder(folder, CONTENTS)
     for name in FILES:
         if not (folder / name).is_file():
+            if (folder / "checkpoints").is_dir():
+                raise UserError(
+                    f"{folder} is a run, not a model bundle: make one of it with `astrojax export "
+                    f"--workdir {folder} --out {folder / 'bundle'}`, or astrojax.export in Python"
+                )
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = _read_card(folder)
-    present = [folder / name for name in (*FILES, _REFERENCE) if (folder / name).is_file()]
-    for name in _CHECKED:  # the sample of training images may be left out of what is shared
-        if folder / name in present and _sha256(folder / name) != card["sha256"].get(name):
-            raise UserError(
-                f"{folder}: {name} is not the file that its card describes (SHA-256): the bundle "
-                "is damaged or was changed; copy it again, or export it again"
-            )
-    arrays = _read_arrays(folder / "model.safetensors")
+    present = [folder / name for name in CONTENTS if (folder / name).is_file()]
+    # The last two may be left out of what is shared.
+    wanted = [name for name in (*_CHECKED, _SPLITS) if folder / name in present]
+    bundle_hashes.check(folder, card, wanted)
+    arrays = bundle_arrays.read(folder / "model.safetensors")
     shared = folder / _REFERENCE in present
     with files.reading(f"the bundle {folder}"):
         section = checkpoint.read_config(folder)["method"]
         _check_files(section, folder)
         method = build(section, info=DataInfo.from_json(card["data"]), rngs=nnx.Rngs(0))
-        _fill(method, arrays, folder)
-        reference = _read_arrays(folder / _REFERENCE)["embedding"] if shared else None
+        bundle_arrays.fill(method, arrays, folder)
+        reference = bundle_arrays.read(folder / _REFERENCE)["embedding"] if shared else None
         if reference is not None and (reference.ndim != 2 or reference.dtype != np.float32):
             raise UserError(f"{folder}: the reference is no table of embeddings")
+    splits = bundle_arrays.read(folder / _SPLITS) if folder / _SPLITS in present else {}
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in present))
-    return Model(method, card, reference, digest.hexdigest()[:12])
+    return Model(method, card, reference, digest.hexdigest()[:12], splits)
 
 
 def _check_files(section: Any, folder: Path) -> None:
@@ -290,11 +332,6 @@ def _check_files(section: Any, folder: Path) -> None:
                 f"{folder}: the config names the file {simulator[key]!r}, which is not opened "
                 "because a bundle says so: export the run again"
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -311,6 +348,11 @@ def _read_card(folder: Path) -> dict[str, Any]:
     checkpoint.check_version(version if "sha256" in card else None, str(folder))
     said = {name: plain(card[name]) for name in inspect.signature(_card).parameters if name in card}
     call(_card, said, path="card")
+    if card.get("format") != _FORMAT:
+        raise UserError(
+            f"{folder} is a bundle of format {str(card.get('format'))[:20]}, and this astrojax "
+            f"({astrojax.__version__}) reads {_FORMAT}: install the one that wrote it ({version})"
+        )
     return card
 
 
@@ -332,51 +374,3 @@ def _card(
         raise UserError("card.json lacks entries: export the run again")
     if not 0 < outside["k"] == int(outside["k"]):
         raise UserError("card.outside.k is no number of neighbours: export the run again")
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of a safetensors file; they are finite.
-
-    Raises:
-        UserError: The file is damaged, or an array has NaN or infinite values.
-    """
-    from safetensors.numpy import load_file
-
-    try:
-        arrays = load_file(path)
-    except Exception as error:  # types of numbers that NumPy has not, beside what is damaged
-        raise UserError(f"{path} is damaged ({error}): export the run again") from None
-    for name, values in arrays.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise UserError(f"{path}: '{name}' has values that are not finite")
-    return arrays
-
-
-def _fill(method: Method, saved: dict[str, np.ndarray], folder: Path) -> None:
-    """Puts saved arrays into a method.
-
-    Raises:
-        UserError: An array is missing, left over, or of another shape or type.
-    """
-    state = nnx.state(method)
-    for path, variable in nnx.to_flat_state(state):
-        name = "/".join(map(str, path))
-        if name not in saved or saved[name].shape != variable.shape:
-            found = saved[name].shape if name in saved else "absent"
-            raise UserError(f"{folder}: '{name}' is {found}, the config needs {variable.shape}")
-        if saved[name].dtype != variable.dtype:
-            raise UserError(
-                f"{folder}: '{name}' has the type {saved[name].dtype}, the config needs "
-                f"{variable.dtype}"
-            )
-        variable.set_value(jnp.asarray(saved.pop(name)))
-    if saved:
-        raise UserError(f"{folder}: the config has no place for {', '.join(sorted(saved))}")
-    nnx.update(method, state)
-
-
-def _arrays(method: Method) -> dict[str, np.ndarray]:
-    return {
-        "/".join(map(str, path)): np.array(variable.get_value(), order="C")
-        for path, variable in nnx.to_flat_state(nnx.state(method))
-    }

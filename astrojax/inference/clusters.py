@@ -272,13 +272,11 @@ def write_sheets(
         found: The clusters.
         ids: Object ids.
         opened: The images.
-        folder: Where the sheets go; sheets of an earlier table of this name are removed.
+        folder: Where the sheets go.
         count: Most objects on a sheet.
         typical: Whether the objects nearest to the centre are shown, or random ones.
         seed: Seed of that choice.
     """
-    for path in folder.glob("cluster_*.png"):
-        path.unlink()
     pictures = Pictures(opened)
     total = found.cluster.max(initial=-1) + 1
     for cluster in range(total):

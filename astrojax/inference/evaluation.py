@@ -14,8 +14,9 @@ from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.evaluate import RUNTIME, bind_tasks, plots, report
 from astrojax.inference.embedder import Embedder
-from astrojax.training import checkpoint, metric_log
+from astrojax.training import checkpoint, metric_log, targets
 from astrojax.training.run import Run
+from astrojax.training.settings import resolve
 
 FOLDER = "evaluation"
 
@@ -61,6 +62,7 @@ def _evaluate(
     if other is not None:
         config = _with_data(config, plain(other))
     job = Run(config, sources)
+    targets.check_tasks(job)
     tasks = bind_tasks(job.keys.evaluate)
     state = restore(job, workdir)
     method = job.method_at(state)
@@ -111,9 +113,26 @@ def done(workdir: Path) -> bool:
     return (workdir / FOLDER / "metrics.json").is_file()
 
 
+def adopt(config: Any, workdir: Path) -> bool:
+    """Gives a finished run the evaluation of a config; returns whether that is another one.
+
+    Args:
+        config: The config that the run is started with again.
+        workdir: Folder of the run.
+    """
+    tasks = resolve(config).to_json()["evaluate"]
+    kept = checkpoint.read_config(workdir)
+    if json.dumps(tasks, sort_keys=True) == json.dumps(kept["evaluate"], sort_keys=True):
+        return False
+    if distributed.is_main():
+        (workdir / FOLDER / "metrics.json").unlink(missing_ok=True)
+        checkpoint.write_config(workdir, {**kept, "evaluate": tasks})
+    return True
+
+
 def summary(workdir: Path) -> str:
     """Returns the numbers of an evaluated run, and where its results are."""
-    numbers = json.loads((workdir / FOLDER / "metrics.json").read_text(encoding="utf-8"))
+    numbers = files.read_json(workdir / FOLDER / "metrics.json")
     return f"{json.dumps(numbers, indent=2)}\nresults: {workdir / FOLDER / 'report.html'}"
 
 
@@ -135,4 +154,4 @@ def _with_data(config: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def cost(workdir: Path) -> dict[str, Any]:
     """Returns what the training took, as `finished.json` has it; empty for an unfinished run."""
     path = workdir / "finished.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return files.read_json(path) if path.is_file() else {}

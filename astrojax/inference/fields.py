@@ -27,6 +27,7 @@ _MEANING = {
     "embedding": "representation of the image",
     "ood_score": "mean distance to the nearest embedded training images, in their "
     "standard deviations",
+    "split": "train, validation or test: what the object was for the model; empty: never seen",
     "predicted_redshift": "redshift",
     "predicted_redshift_p16": "16th percentile of the redshift's predicted density",
     "predicted_redshift_p84": "84th percentile of the redshift's predicted density",

@@ -7,6 +7,7 @@ its state, and labels are not needed.
 
 import dataclasses
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from astrojax.config import plain
-from astrojax.data import detect, validate
+from astrojax.data import detect, stated, validate
 from astrojax.data import section as section_of
 from astrojax.data.info import DataInfo
 from astrojax.data.open import hinted, open_sources
@@ -160,7 +161,8 @@ def _section(
     deredden = changes.pop("deredden", model.card["dereddened"])
 
     def describe(said: dict[str, Any], reader: str) -> dict[str, Any]:
-        return _describe(said, reader, as_trained, model.info)
+        folder = os.path.abspath(os.path.expanduser(str(changes.get("path", data))))
+        return _describe(said, reader, as_trained, model.info, folder)
 
     def test(found: dict[str, Any]) -> dict[str, Any]:
         return {"test": _tfds_split(found, split)}
@@ -185,7 +187,7 @@ def _section(
 
 
 def _describe(
-    said: dict[str, Any], reader: str, as_trained: bool, trained: DataInfo
+    said: dict[str, Any], reader: str, as_trained: bool, trained: DataInfo, folder: str
 ) -> dict[str, Any]:
     """Returns the section `data.info`: what the user and the files say; nothing is guessed.
 
@@ -194,6 +196,7 @@ def _describe(
         reader: Name of the reader; FITS files may have the unit and the scale in their headers.
         as_trained: Whether what is not said is that of the training images.
         trained: The training images.
+        folder: Where the images are.
 
     Raises:
         UserError: Bands or unit are not said.
@@ -212,13 +215,12 @@ def _describe(
         return info
     if reader == "fits":
         info.setdefault("unit", "header")
-    for name, example in (("bands", "g,r,z"), ("unit", "nanomaggies")):
-        if name not in info:
-            raise UserError(
-                f"the {name} of the images {'are' if name == 'bands' else 'is'} not said: add "
-                f"--set {name}={example}, or --as-trained if they are like the model's training "
-                f"images ({like})"
-            )
+    elif reader == "folder" and os.path.isdir(folder):
+        found = stated.by_pictures(folder)
+        if found.get("bands", trained.bands) != trained.bands:
+            found.pop("bands")  # the model's bands are other channels, or have other names
+        info = found | info
+    stated.require(info, f", or --as-trained if they are like the model's training images ({like})")
     return info
 
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bundle shared on the Hugging Face Hub, with a model card: data, licence, scores, how to use."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from astrojax.evaluate import report
+from astrojax.files import read_json
 from astrojax.inference import bundle, evaluation
 from astrojax.interop import hub
 
@@ -77,7 +77,7 @@ def push(folder: Path, workdir: Path, where: str, *, license: str, private: bool
     tags = ("astronomy", "self-supervised-learning", "jax", method)
     head = hub.front_matter(license=license, tags=tags)
     file = workdir / evaluation.FOLDER / "metrics.json"
-    numbers = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    numbers = read_json(file) if file.is_file() else {}
     text = head + readme(model.card, method, numbers, where=where, license=license)
     files = [name for name in bundle.CONTENTS if (folder / name).is_file()]
     return hub.push(folder, where, files, text, private=private, message=f"Upload {method} bundle")

@@ -19,7 +19,7 @@ import numpy as np
 from astrojax.data.fingerprint import difference
 from astrojax.data.native import to_native
 from astrojax.errors import UserError
-from astrojax.files import atomic_write, cannot_write, write_json
+from astrojax.files import atomic_write, cannot_write, read_json, write_json
 from astrojax.inference import writers
 from astrojax.inference.fields import Field
 from astrojax.inference.table import to_arrow
@@ -44,7 +44,8 @@ class Parts:
         manifest = self.folder / "manifest.json"
         identity = json.loads(json.dumps(identity))
         if manifest.is_file():
-            changed = self._changed(json.loads(manifest.read_text(encoding="utf-8")), identity)
+            before = read_json(manifest)
+            changed = self._changed(before if isinstance(before, dict) else {}, identity)
             if changed and not restart:
                 raise UserError(f"{self.folder} has an unfinished table {changed}")
             if changed:

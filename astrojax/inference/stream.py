@@ -20,11 +20,12 @@ from astrojax import distributed
 from astrojax.data import fingerprint, validate
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
-from astrojax.inference import fields, flags, table_metadata, writers
+from astrojax.inference import fields, flags, membership, table_metadata, writers
 from astrojax.inference.bundle import Model
 from astrojax.inference.embedder import Embedder
 from astrojax.inference.flags import Inspected
-from astrojax.inference.inputs import Opened
+from astrojax.inference.inputs import Opened, compare
+from astrojax.inference.model import check_heads
 from astrojax.inference.shards import DATA, Parts
 
 
@@ -70,6 +71,7 @@ def run(
     columns = {name: opened.source.column(name) for name in opened.names}
     columns.setdefault("id", np.arange(len(opened.source)))
     validate.unique_ids(columns["id"], opened.text)
+    sides = membership.split_column(model.splits, opened.source)
     writers.check_columns(columns, out)
     identity = _identity(model, opened, wanted)
     parts = Parts(out, identity, restart=overwrite)
@@ -86,11 +88,50 @@ def run(
             for batch in _parts(model, rest, wanted, progress):
                 rows = slice(parts.rows, parts.rows + len(batch[""]))
                 beside = {name: values[rows] for name, values in columns.items()}
-                parts.add(_fields(model, opened, wanted, beside, batch))
+                part = None if sides is None else sides[rows]
+                parts.add(_fields(model, opened.source, wanted, beside, part, batch))
     parts.check(columns["id"])
     meta = _provenance(model, opened, out, command)
     writers.write(parts.files(), out, meta, count=total, remove=parts.folder)
     return out
+
+
+def in_memory(model: Model, source: Source, *, embedding: bool, predictions: bool) -> Any:
+    """Returns the table of a source as an astropy table, whose columns have units and meanings.
+
+    Args:
+        model: The model.
+        source: The images, with their columns.
+        embedding: Whether the table has the embeddings.
+        predictions: Whether it has what the heads say.
+
+    Raises:
+        UserError: The images are not what the model was trained on, or the model has no heads.
+    """
+    from astropy.table import Column, MaskedColumn, Table
+
+    if predictions:
+        check_heads(model)
+    opened = Opened(source, {}, "", f"{len(source)} images")
+    compare(model, opened)
+    columns = {name: source.column(name) for name in opened.names}
+    columns.setdefault("id", np.arange(len(source)))
+    wanted = Wanted(
+        embedding=embedding,
+        predictions=predictions,
+        bad_pixels="null",
+        batch_size=256,
+        threads=4,
+        chunk=max(len(source), 1),
+    )
+    with Progress(len(source), 0) as progress:
+        (results,) = _parts(model, source, wanted, progress)
+    made = Table()
+    sides = membership.split_column(model.splits, source)
+    for field in _fields(model, source, wanted, columns, sides, results):
+        kind = MaskedColumn if np.ma.isMaskedArray(field.values) else Column
+        made[field.name] = kind(field.values, unit=field.unit or None, description=field.meaning)
+    return made
 
 
 def _parts(
@@ -105,10 +146,12 @@ def _parts(
         predictions=wanted.predictions,
     )
     names = tuple(name for name in model.method.inputs if name != "image")
-    inspected = Inspected(source, crop=model.card["crop"], names=names)
+    inspected = Inspected(
+        source, crop=model.card["crop"], names=names, spread=model.card["pixel_spread"]
+    )
     held: list[dict[str, np.ndarray]] = []
     count = 0
-    for batch in apply(inspected, threads=wanted.threads, beside=flags.SEEN):
+    for batch in apply(inspected, threads=wanted.threads, beside=(*flags.SEEN, flags.ABSURD)):
         held.append(batch)
         count += len(batch[""])
         progress.add(len(batch[""]))
@@ -131,9 +174,10 @@ def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _fields(
     model: Model,
-    opened: Opened,
+    source: Source,
     wanted: Wanted,
     columns: Mapping[str, np.ndarray],
+    sides: np.ndarray | None,
     results: Mapping[str, np.ndarray],
 ) -> list[fields.Field]:
     """Returns the columns of one part, in the order they have in the table."""
@@ -141,18 +185,19 @@ def _fields(
     empty = seen[flags.UNREADABLE].copy()
     if wanted.bad_pixels == "null" and "image" in model.method.inputs:
         empty |= seen[flags.BAD_PIXELS]
-    found = fields.without_values(
-        {k: v for k, v in results.items() if k not in flags.SEEN}, np.flatnonzero(empty)
-    )
+    network = {k: v for k, v in results.items() if k not in (*flags.SEEN, flags.ABSURD)}
+    wrong = flags.not_finite(network) & ~seen[flags.UNREADABLE]
+    found = fields.without_values(network, np.flatnonzero(empty))
     embedding = np.asarray(found.pop(""), np.float32)
     made = [fields.plain("id", columns["id"])]
-    beside = fields.of_data({k: v for k, v in columns.items() if k != "id"}, opened.source.info)
-    own = fields.of_predictions(found, model.info)
+    beside = fields.of_data({k: v for k, v in columns.items() if k != "id"}, source.info)
+    own = [] if sides is None else [fields.plain("split", sides)]
+    own += fields.of_predictions(found, model.info)
     if model.reference is not None:
         distance = model.distance(embedding)
-        seen[flags.OUTSIDE] = model.outside(distance)
+        seen[flags.OUTSIDE] = model.outside(distance) | results[flags.ABSURD]
         own.append(fields.plain("ood_score", distance.astype(np.float32)))
-    own += fields.of_flags(seen)
+    own += fields.of_flags({**seen, flags.NOT_FINITE: wrong})
     own += [fields.plain("embedding", embedding)] if wanted.embedding else []
     return [*made, *fields.distinct(beside, own)]
 

@@ -6,24 +6,24 @@ run = astrojax.train("lejepa", data=data, workdir="runs/pretrained")
 model = astrojax.finetune("runs/pretrained", data, target="label", workdir="runs/classes")
 """
 
+import contextlib
 import dataclasses
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from astrojax import files
-from astrojax.data import arrays
+from astrojax.data import arrays, detect
 from astrojax.data.open import Dataset, open_sources
 from astrojax.errors import UserError
-from astrojax.inference import evaluation
+from astrojax.inference import evaluation, starts
 from astrojax.inference.bundle import Model
 from astrojax.inference.model import open_model
-from astrojax.methods import find
 from astrojax.training import checkpoint, experiment_file, loop, preflight, settings
 from astrojax.training.recipes import finetuning, whole
 from astrojax.training.recipes.fit import Size
@@ -82,7 +82,8 @@ def train(
     """
     workdir = Path(workdir)
     config = config_of(recipe, data, workdir, size=size, minutes=minutes, changes=changes)
-    return finish(config, workdir)
+    finish(config, workdir)
+    return Trained(workdir)
 
 
 def config_of(
@@ -115,11 +116,18 @@ def config_of(
     return config
 
 
-def finish(config: ConfigDict, workdir: Path) -> Trained:
-    """Trains what is left to be trained, and evaluates what is not evaluated."""
-    if loop.train(config, workdir) or not evaluation.done(workdir):
-        evaluation.run(workdir)
-    return Trained(workdir)
+def finish(config: Any, workdir: Path) -> bool:
+    """Trains what is left to be trained, and evaluates what is not evaluated in this way.
+
+    Returns:
+        Whether there was anything to do.
+    """
+    trained = loop.train(config, workdir)
+    changed = not trained and evaluation.adopt(config, workdir)
+    if not trained and not changed and evaluation.done(workdir):
+        return False
+    evaluation.run(workdir, wait=True)
+    return True
 
 
 def change(config: ConfigDict, changes: Mapping[str, Any]) -> None:
@@ -163,10 +171,10 @@ def _epochs_for(minutes: float, config: ConfigDict, workdir: Path) -> float:
 
 
 def finetune(
-    source: str | Path | Model,
+    source: str | Path | Trained,
     data: Dataset,
     *,
-    target: str | tuple[str, ...],
+    target: str | Sequence[str],
     workdir: str | Path,
     task: finetuning.Task | None = None,
     scheme: finetuning.Scheme = "gradual",
@@ -174,12 +182,14 @@ def finetune(
     layer_decay: float = 0.75,
     size: Size = "small",
     compare: bool = False,
+    arch: str | None = None,
+    stem: starts.Stem = "mean",
     **changes: Any,
 ) -> Model:
     """Trains a head, and as asked the backbone below it, to predict columns of the data.
 
     Args:
-        source: A run or a bundle.
+        source: A run, a bundle, `hf://owner/name[@revision]`, or weights of torchvision or timm.
         data: Labelled data; objects without a label are left out of the training.
         target: Column or columns to predict.
         workdir: Folder of the run.
@@ -190,96 +200,69 @@ def finetune(
         balanced: Whether classes weigh by the inverse of their share.
         layer_decay: Factor of the rate from one layer of the backbone to the one below it.
         size: How long the run is at most.
-        compare: Whether the same network is trained from random weights too, and a linear probe
-            of the pretrained one: `workdir/comparison.json`.
+        compare: Whether "scratch" and "head" run too: `workdir/comparison.json`.
+        arch: Architecture of a file of weights, or None to see it.
+        stem: What becomes of the first convolution of such weights for other bands: "mean",
+            "repeat" or "fresh" (see `interop.torch.load`). A run's follow the bands' names.
         **changes: Config keys to change.
 
     Returns:
         The model, from the bundle in `workdir/bundle`.
 
     Raises:
-        UserError: The data do not fit the network, or the target not the data; nothing was
-            computed yet.
+        UserError: The data do not fit the network, or the target not the data.
     """
-    workdir = Path(workdir)
-    start, data, found = prepare(source, data, target, task=task)
+    workdir, names = Path(workdir), (target,) if isinstance(target, str) else tuple(target)
+    data, found = finetuning.find_target(data, names, task)
+    start = starts.open_start(source, data, arch=arch, stem=stem)
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
-    config = finetuning.build(start, data, found, scheme=scheme, **options)
-    change(config, changes)
-    result = finish(config, workdir)
+    runs = {}
+    for one, folder in _folders(workdir, scheme, compare).items():
+        config = finetuning.build(start, data, found, scheme=one, **options)
+        change(config, changes)
+        finish(config, folder)
+        runs[one] = Trained(folder)
     if compare:
-        runs = {scheme: result}
-        for other in ("head", "scratch"):
-            if other not in runs:
-                config = finetuning.build(start, data, found, scheme=other, **options)
-                change(config, changes)
-                runs[other] = finish(config, workdir / other)
         table = {name: run.metrics for name, run in runs.items()}
         files.write_json(workdir / _COMPARISON, table)
         print(json.dumps(table, indent=2))
-    return result.model
+    return runs[scheme].model
 
 
-def prepare(
-    source: str | Path | Model,
-    data: Dataset,
-    target: str | tuple[str, ...],
-    *,
-    task: finetuning.Task | None,
-) -> tuple[finetuning.Start, Dataset, finetuning.Target]:
-    """Returns where the network begins, the data with the target, and what the target is.
+def _folders(
+    workdir: Path, scheme: finetuning.Scheme, compare: bool
+) -> dict[finetuning.Scheme, Path]:
+    """Returns {scheme: folder of its run}, the one that is asked for first."""
+    folders: dict[finetuning.Scheme, Path] = {scheme: workdir}
+    if compare:
+        folders.setdefault("head", workdir / "head")
+        folders.setdefault("scratch", workdir / "scratch")
+    return folders
 
-    Raises:
-        UserError: The data do not fit the network, or the target not the data.
+
+def said_before(source: str, where: str) -> dict[str, Any]:
+    """Returns what was said of images when a run was trained on the same file or folder.
+
+    Args:
+        source: The run; of anything else nothing was said.
+        where: The file, folder or pattern.
+
+    Returns:
+        Settings of `open_data`: what the pixels are, and how the files are read.
     """
-    folder, model = _open_source(source)
-    config = checkpoint.read_config(folder)["method"]
-    part = find(config).encoder_part
-    _compare(model, data)
-    names = (target,) if isinstance(target, str) else tuple(target)
-    data, found = finetuning.find_target(data, names, task)
-    init = {
-        "name": "bundle",
-        "path": str(folder.resolve()),
-        "parts": {"backbone": part},
-        "bands": data.info.bands,
-    }
-    crop = model.card["crop"] if config["backbone"]["name"] == "vit" else None
-    stretch = _stretch(model, data)
-    return finetuning.Start(config["backbone"], stretch, crop, init), data, found
-
-
-def _open_source(source: str | Path | Model) -> tuple[Path, Model]:
-    """Returns the bundle's folder and its model; a run's bundle is made at first use."""
-    folder = Path(str(source)).expanduser()
-    if (folder / "card.json").is_file():
-        return folder, open_model(None, str(folder))
-    model = open_model(str(folder), None)
-    return folder / "bundle", model
-
-
-def _compare(model: Model, data: Dataset) -> None:
-    """Raises `UserError` if the pixels are in another unit; bands are matched by name."""
-    there, here = model.info, data.info
-    if not set(there.bands) & set(here.bands):
-        logging.warning(
-            "no band of the data (%s) is one that the network was trained on (%s)",
-            ", ".join(here.bands),
-            ", ".join(there.bands),
-        )
-    if here.unit != there.unit:
-        raise UserError(
-            f"the images are in {here.unit}, and the network was trained on {there.unit}: add "
-            f"--set convert={there.unit} where both are fluxes, or train on {here.unit}"
-        )
-
-
-def _stretch(model: Model, data: Dataset) -> dict[str, Any] | None:
-    """Returns the trained stretch with a scale for each band of the data, or None for its own."""
-    trained, bands = model.card["stretch"], model.info.bands
-    if trained is None or not set(data.info.bands) <= set(bands):
-        return None
-    scale = tuple(trained["scale"][bands.index(b)] for b in data.info.bands)
-    return {**trained, "scale": scale}
+    folder = Path(source).expanduser()
+    if not (folder / "config.json").is_file() or not (folder / "checkpoints").is_dir():
+        return {}
+    whole = checkpoint.read_config(folder)["data"]
+    section = whole.get("cutouts", whole)
+    with contextlib.suppress(UserError):  # which opening the data says better
+        if detect.recognise(where, {}) == (section["name"], section.get("path")):
+            read = ("hdus", "layout", "shape", "crop", "resize", "bad_pixels", "unreadable")
+            settings = {k: section[k] for k in read if section.get(k) is not None}
+            settings |= {"convert": whole["convert"]} if whole.get("convert") else {}
+            pixels = {k: v for k, v in section.get("info", {}).items() if v is not None}
+            logging.info("%s is read as in the training of %s", where, source)
+            return settings | pixels
+    return {}

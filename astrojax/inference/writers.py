@@ -53,15 +53,6 @@ def check_output(path: str | Path) -> Path:
     return out
 
 
-def check_new(out: Path, *, overwrite: bool) -> Path:
-    """The path of a file to write, if its folder exists and it does not, or may be replaced."""
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {str(out.parent)!r} to write {out.name} to")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists already: give another name, or --overwrite to replace it")
-    return out
-
-
 def check_columns(columns: Mapping[str, np.ndarray], out: Path) -> None:
     """Raises `UserError` if the format of a table cannot hold what the data have.
 
@@ -86,16 +77,29 @@ def check_columns(columns: Mapping[str, np.ndarray], out: Path) -> None:
 
 @contextlib.contextmanager
 def new_files(*paths: Path, overwrite: bool) -> Iterator[None]:
-    """Holds the right to write files, by a lock on the first; see `check_new` and `files.lock`.
+    """Holds the right to write files or folders, by a lock on each; see `files.lock`.
+
+    Args:
+        *paths: What is to be written.
+        overwrite: Whether what exists may be replaced.
 
     Raises:
-        UserError: One exists and may not be replaced, or another process is writing them.
+        UserError: One exists and may not be replaced, its folder does not exist, or another process
+            is writing it.
     """
-    for path in paths:
-        check_new(path, overwrite=overwrite)
-    with files.lock(paths[0]):
-        for path in paths:  # another process may have written it meanwhile
-            check_new(path, overwrite=overwrite)
+    for out in paths:
+        if not out.parent.is_dir():
+            raise UserError(f"there is no folder {str(out.parent)!r} to write {out.name} to")
+    with contextlib.ExitStack() as locks:
+        # A kill may have come when a file had its name and the rest was not yet done: the lock
+        # completes that, also where the file exists and nothing else is left to do.
+        for out in paths:
+            locks.enter_context(files.lock(out))
+        for out in paths:
+            if out.exists() and not overwrite:
+                raise UserError(
+                    f"{out} exists already: give another name, or --overwrite to replace it"
+                )
         yield
 
 
@@ -247,6 +251,9 @@ def _no_comment(line: str) -> str:
     return f'"{value}"{blank}{rest}'
 
 
+_CELL_WITH_INFINITY = rb"<TD>[-+.0-9eaN ]*InF[-+.0-9eaNInF ]*</TD>"
+
+
 def _votable(parts: Sequence[Path], out: Path, meta: Mapping[str, Any]) -> None:
     contents = _contents(parts)
     beyond: set[str] = set()  # integers that the longest of VOTable does not hold: as text
@@ -301,4 +308,6 @@ def _votable_text(table: Any, meta: Mapping[str, Any]) -> tuple[bytes, bytes, by
     begin, mark, rest = text.getvalue().partition(b"<TABLEDATA>\n")
     rows, last, end = rest.rpartition(b"    </TABLEDATA>")
     rows = re.sub(rb"[ ]*$", b"", rows)
+    # Infinity as the standard has it; astropy's own spelling is none to TOPCAT.
+    rows = re.sub(_CELL_WITH_INFINITY, lambda cell: cell[0].replace(b"InF", b"Inf"), rows)
     return begin + mark, rows, last + end

@@ -7,8 +7,9 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from astrojax.config import Bound, bind
 from astrojax.data.info import DataInfo
@@ -36,6 +37,10 @@ class Method(nnx.Module):
 
     def check(self, source: Source) -> None:
         """Raises `UserError` if a training split does not suit the method."""
+
+    def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
+        """Returns which examples have a target that the loss learns from: all, without labels."""
+        return np.ones(len(source), bool)
 
     def loss(
         self, batch: Batch, key: PRNGKeyArray

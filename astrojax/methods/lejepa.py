@@ -18,7 +18,9 @@ by s^2: by 0.81 to 1.44 for the default's global views. `zoom=(1, 1)` keeps it. 
 color jitter, greyscale, blur and solarisation are view "natural".
 
 Departures from the authors' script: layers before a batch norm have no bias, which the norm would
-take off; there is no linear probe beside the training; float32 or bfloat16, the loss in float32.
+take off; global and local views pass the backbone one after the other, so that a batch norm in it
+is over one kind; there is no linear probe beside the training; computation is in float32 or
+bfloat16 (`dtype`), the loss in float32.
 """
 
 import jax.numpy as jnp

@@ -110,6 +110,11 @@ class Magnitudes(Method):
             named = [bands[i] if len(bands) == width else str(i) for i in empty]
             raise UserError(f"no training example has a magnitude in {', '.join(named)}")
 
+    def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
+        """Returns which examples have a magnitude in any band."""
+        values = np.asarray(source.column("magnitude")).reshape(len(source), -1)
+        return np.logical_or.reduce(np.asarray(self._measured(values)), axis=1)
+
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:

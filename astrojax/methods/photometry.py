@@ -9,10 +9,13 @@ an object has no flux in a band, that band enters as `missing`, a magnitude fain
 """
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from astrojax.data import validate
 from astrojax.data.info import DataInfo
+from astrojax.data.source import Source
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers, mixture
 
@@ -58,19 +61,23 @@ class Photometry(Method):
         self.offset, self.spread, self.missing = offset, scale, missing
         self.huber_delta = huber_delta
 
+    def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
+        """Returns which examples have a redshift."""
+        return validate.has_redshift(np.asarray(source.column("redshift")))
+
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The loss over the objects with a redshift; 0 if the batch has none."""
         z_ref = batch["redshift"]
-        labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
         output = self.head(self.embed(batch["magnitude"]))
-        return mixture.loss(output, z_ref, labelled, huber_delta=self.huber_delta), {}
+        known = validate.has_redshift(z_ref)
+        return mixture.loss(output, z_ref, known, huber_delta=self.huber_delta), {}
 
     def validation_loss(self, batch: Batch) -> Float[Array, " b"]:
         """The `mixture.cost` of each object; 0 without a redshift."""
         output, z_ref = self.head(self.embed(batch["magnitude"])), batch["redshift"]
-        known = jnp.isfinite(z_ref)
+        known = validate.has_redshift(z_ref)
         return jnp.where(known, mixture.cost(output, jnp.where(known, z_ref, 0)), 0)
 
     def embed(self, magnitude: Float[Array, "b c"]) -> Float[Array, "b d"]:

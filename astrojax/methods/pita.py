@@ -27,13 +27,16 @@ Gaussians, and the redshift term is its mean negative log-likelihood.
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import random
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from astrojax import losses
 from astrojax.augment import views
+from astrojax.data import validate
 from astrojax.data.info import DataInfo
+from astrojax.data.source import Source
 from astrojax.data.units import MICROJANSKY
 from astrojax.methods import Batch, Method
 from astrojax.nn import layers, mixture
@@ -130,6 +133,12 @@ class PITA(Method):
         self.color_units, self.color_offset = color_units, color_offset
         self.enqueue_first, self.test_time_augmentation = enqueue_first, test_time_augmentation
 
+    def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
+        """Returns which examples have a redshift; all, if that weighs nothing."""
+        if "redshift" not in self.columns:
+            return super().known_targets(source)
+        return validate.has_redshift(np.asarray(source.column("redshift")))
+
     def loss(
         self, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
@@ -153,9 +162,11 @@ class PITA(Method):
         redshift = jnp.zeros(())
         if w_z:
             z_ref = batch["redshift"]
-            labelled = jnp.isfinite(z_ref) & (z_ref >= 0)
             redshift = mixture.loss(
-                self.redshift(latent), z_ref, labelled, huber_delta=self.huber_delta
+                self.redshift(latent),
+                z_ref,
+                validate.has_redshift(z_ref),
+                huber_delta=self.huber_delta,
             )
 
         colors, target = self._colors(latent), self._targets(batch["magnitude"])

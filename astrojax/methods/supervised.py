@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import random
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from astrojax import losses
 from astrojax.augment import views
@@ -30,6 +30,7 @@ from astrojax.errors import UserError
 from astrojax.methods import Batch, Method
 from astrojax.nn import backbones, layers, mixture
 
+_LARGEST = 1e15  # of a target: the square of a larger one is not exact, or infinite, in float32
 _NUMBERS = ("huber", "squared", "absolute", "gaussian", "mixture")
 Error = Literal[
     "cross_entropy", "binary", "huber", "squared", "absolute", "gaussian", "mixture", "votes"
@@ -127,14 +128,25 @@ class Supervised(Method):
 
     def check(self, source: Source) -> None:
         """Raises `UserError` if the training data have no usable label; counts the classes."""
-        values = [self._labels(source, name) for name in self.names]
-        target = values[0] if isinstance(self.target, str) else np.stack(values, -1)
+        target = self._targets(source)
         if self.error == "cross_entropy":
-            known = self._check_classes(target, source.info.classes)
+            self._check_classes(target, source.info.classes)
         else:
-            known = self._check_numbers(target)
-        if not known.any():
+            self._check_numbers(target)
+        if not self.known_targets(source).any():
             raise UserError(f"no training example has a label in column {', '.join(self.names)}")
+
+    def known_targets(self, source: Source) -> Bool[np.ndarray, " n"]:
+        """Returns which examples have a label, or all numbers that belong to it."""
+        target = self._targets(source)
+        if self.error == "cross_entropy":
+            return target >= 0
+        known = np.isfinite(target.reshape(len(target), -1).astype(float))
+        return known.any(1) if self.error in _SUFFIXES else known.all(1)
+
+    def _targets(self, source: Source) -> Shaped[np.ndarray, "n *k"]:
+        values = [self._labels(source, name) for name in self.names]
+        return values[0] if isinstance(self.target, str) else np.stack(values, -1)
 
     def _labels(self, source: Source, name: str) -> np.ndarray:
         """Returns a column of the target; missing integers are -1, or NaN among numbers."""
@@ -145,12 +157,14 @@ class Supervised(Method):
             return values
         if self.error == "cross_entropy":
             return np.ma.filled(values.astype(np.int64), -1)
+        if self.error in _SUFFIXES:
+            return np.ma.filled(values.astype(np.float64), np.nan)
         raise UserError(
             f"column {name!r} is of integers of which some are missing: store it as floats, with "
             "NaN for what is missing"
         )
 
-    def _check_classes(self, target: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
+    def _check_classes(self, target: np.ndarray, names: tuple[str, ...] | None) -> None:
         if not np.issubdtype(target.dtype, np.integer):
             raise UserError(f"column {self.target!r} is not of integers, so it has no classes")
         if target.max() >= self.outputs:
@@ -159,9 +173,8 @@ class Supervised(Method):
                 f"'method.outputs' allows 0 to {self.outputs - 1}"
             )
         self._count(target[target >= 0], names)
-        return target >= 0
 
-    def _check_numbers(self, target: np.ndarray) -> np.ndarray:
+    def _check_numbers(self, target: np.ndarray) -> None:
         width = 1 if target.ndim == 1 else target.shape[1]
         allowed = 1 if self.error == "mixture" else self.outputs
         if width != allowed:
@@ -174,7 +187,12 @@ class Supervised(Method):
         if ((target < low) | (target > high))[known].any():
             kind = "0 and 1" if self.error == "binary" else "counts"
             raise UserError(f"column {', '.join(self.names)} holds other values than {kind}")
-        return known
+        absurd = known & (np.abs(np.where(known, target, 0)) > _LARGEST)
+        if absurd.any():
+            raise UserError(
+                f"column {', '.join(self.names)} holds {target[absurd][0]:.6g}, too large to learn "
+                f"from: if that means none, add it to data.sentinels.{self.names[0]}"
+            )
 
     def _count(self, label: np.ndarray, names: tuple[str, ...] | None) -> None:
         """Sets balanced class weights, and stops where a class has no example to learn from."""
@@ -286,6 +304,8 @@ class Supervised(Method):
             return error, jnp.where(target >= 0, jnp.asarray(weights)[label], 0.0)
         target = target.reshape(len(target), -1).astype(jnp.float32)
         known = jnp.isfinite(target)
+        if self.error in _SUFFIXES:
+            known &= target >= 0  # missing integers come as -1
         if self.error == "binary":
             label = jnp.where(known, target, 0)
             error = jnp.where(known, optax.sigmoid_binary_cross_entropy(output, label), 0)

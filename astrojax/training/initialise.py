@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Initial weights from another run, from a model bundle, or from PyTorch."""
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,9 +13,12 @@ from flax import nnx
 
 from astrojax import files
 from astrojax.config import Bound, bind
+from astrojax.data import units
+from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
 from astrojax.nn.layers import NonTrainable
-from astrojax.training.checkpoint import restore_variables
+from astrojax.training import bundle_hashes
+from astrojax.training.checkpoint import read_config, restore_variables
 
 
 def bind_section(section: dict | None) -> Bound | None:
@@ -33,16 +37,33 @@ def bind_section(section: dict | None) -> Bound | None:
     name = section.get("name")
     if name not in kinds:
         raise UserError(f"config key 'init.name' is {name!r}; choose from {', '.join(kinds)}")
-    return bind(kinds[name], section, path="init", runtime=("method",))
+    runtime = ("method", "info") if name == "run" else ("method",)
+    return bind(kinds[name], section, path="init", runtime=runtime)
 
 
-def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None) -> None:
+def apply(init: Bound, method: nnx.Module, info: DataInfo) -> None:
+    """Replaces parts of a method as `bind_section` has it; `info` is of the data here.
+
+    Raises:
+        UserError: What the section names does not fit the method or the data.
+    """
+    known = {"method": method, "info": info}
+    taken = inspect.signature(init.fn).parameters
+    init(**{name: value for name, value in known.items() if name in taken})
+
+
+def from_run(
+    *, method: nnx.Module, info: DataInfo, workdir: str, parts: dict, stem: str | None
+) -> None:
     """Replaces parts of a method by parts of another run's checkpoint.
 
     Parameters and batch statistics are taken; optimizer state and everything else are not.
 
+    Bands in another order are matched by their names.
+
     Args:
         method: The method to change.
+        info: The data here.
         workdir: Folder of the run to take from.
         parts: {part here: part there}, as paths of attributes: {"backbone": "encoder/backbone"};
             places in a list are numbers: {"head/linears/0": "head/linears/0"}.
@@ -50,10 +71,12 @@ def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None)
             so that a grey image acts as its copies in all bands would; None forbids it.
 
     Raises:
-        UserError: There is no such run or part, or a shape differs; the message names it.
+        UserError: There is no such run or part, or a shape, a band or the unit differs; the
+            message names it.
     """
     if stem not in (None, "mean"):
         raise UserError(f"config key 'init.stem' is {stem!r}; use 'mean' or None")
+    trained = _trained_bands(workdir, info, any_band=stem is not None)
     saved = restore_variables(workdir)
     for here, there in parts.items():
         module = _part(method, here, "init.parts")
@@ -62,9 +85,40 @@ def from_run(*, method: nnx.Module, workdir: str, parts: dict, stem: str | None)
             if name not in saved:
                 raise UserError(f"the run in {workdir} has no '{name}' for {here!r} to start from")
         values = {path: saved[name] for path, name in names.items()}
+        if stem is None and trained != info.bands:
+            values = {k: _by_name(k, v, trained, info.bands) for k, v in values.items()}
         if stem is not None:
             values = {k: _with_bands(values[k], v.shape) for k, v in _variables(module).items()}
         _assign(module, values, there, workdir)
+
+
+def _trained_bands(workdir: str, info: DataInfo, *, any_band: bool) -> tuple[str, ...]:
+    """Returns the bands that a run was trained on; those here if its config does not say them.
+
+    Raises:
+        UserError: It was trained on another unit or, unless `any_band`, lacks a band.
+    """
+    data = read_config(workdir)["data"]
+    said = data.get("info") or (data.get("cutouts") or {}).get("info") or {}
+    unit = data.get("convert") or said.get("unit", "header")
+    unit = units.canonical(unit) or unit
+    if unit != "header" and not data.get("composite") and unit != info.unit:
+        raise UserError(
+            f"the run in {workdir} was trained on images in {unit}, and these are in {info.unit}: "
+            f"data.convert={unit!r} brings fluxes to its unit"
+        )
+    trained = tuple(said.get("bands", info.bands))
+    lacking = [band for band in info.bands if band not in trained]
+    if any_band or data.get("composite"):
+        return info.bands
+    if lacking:
+        raise UserError(
+            f"the run in {workdir} was trained on the bands {', '.join(trained)}, and these have "
+            f"{', '.join(lacking)}: choose its bands, or set config key 'init.stem' to 'mean'"
+        )
+    if trained != info.bands:
+        logging.info("%s: bands %s are matched by name", workdir, ", ".join(info.bands))
+    return trained
 
 
 def from_bundle(*, method: nnx.Module, path: str, parts: dict, bands: tuple[str, ...]) -> None:
@@ -80,13 +134,16 @@ def from_bundle(*, method: nnx.Module, path: str, parts: dict, bands: tuple[str,
         bands: Bands of the images here.
 
     Raises:
-        UserError: There is no such bundle or part, or a shape differs; the message names it.
+        UserError: There is no such bundle or part, it is damaged, or a shape differs; the message
+            names it.
     """
     from astrojax.interop import torch
 
     folder = Path(path)
-    card = files.read_json(folder / "card.json")
-    trained = tuple(card["data"]["bands"])
+    with files.reading(f"the bundle {folder}"):
+        card = files.read_json(folder / "card.json")
+        bundle_hashes.check(folder, card, ["model.safetensors"])
+        trained = tuple(card["data"]["bands"])
     saved = torch.read(folder / "model.safetensors")
     for here, there in parts.items():
         values = {}

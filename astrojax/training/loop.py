@@ -6,6 +6,7 @@
 The host waits for the devices only where it logs or saves.
 """
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from astrojax import distributed, files
 from astrojax.data import fingerprint
 from astrojax.data.source import Source
 from astrojax.errors import UserError
-from astrojax.training import checkpoint, metric_log
+from astrojax.training import checkpoint, metric_log, targets, trackers
 from astrojax.training.run import Run, TrainState
 from astrojax.training.settings import Settings, check_same, has_started, resolve
 from astrojax.training.signals import StopSignals
@@ -44,14 +45,28 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     with distributed.only_main(files.lock(workdir)):
         check_same(workdir, settings.to_json())
         if (workdir / "finished.json").exists():
+            if distributed.is_main():
+                _take_evaluation(workdir, settings)
             return False
         _train(settings, workdir, sources)
     return True
 
 
+def _take_evaluation(workdir: Path, settings: Settings) -> None:
+    """Writes a corrected section `evaluate` to a finished run, whose evaluation begins again."""
+    config = checkpoint.read_config(workdir)
+    if json.dumps(config["evaluate"]) == json.dumps(settings.keys.evaluate):
+        return
+    logging.info("%s: config key 'evaluate' is another: it is evaluated again", workdir)
+    # Without its numbers an evaluation is not complete (`astrojax.inference.evaluation`).
+    (workdir / "evaluation" / "metrics.json").unlink(missing_ok=True)
+    checkpoint.write_config(workdir, {**config, "evaluate": settings.keys.evaluate})
+
+
 def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None) -> None:
     """Trains a run whose folder is locked."""
     job = Run(settings, sources)
+    targets.check(job)
     _write_origin(workdir, job)
     saved = checkpoint.Checkpoints(workdir / "checkpoints", keep=job.keys.keep)
     found = saved.restore(job.abstract_state())
@@ -59,7 +74,7 @@ def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None)
     state, extra = found if found else (job.initial_state(), fresh)
     watch = settings.monitor(job=job, workdir=workdir, state=extra["monitor"])
     step, main = int(state.step), distributed.is_main()
-    writer = metric_log.Writer(workdir, from_step=step) if main else metric_log.Silent()
+    writer = _writer(workdir, settings, step) if main else metric_log.Silent()
     logging.info("%s: %s%s", workdir, _size(job), f", resumed at step {step}" if found else "")
     loop = _Loop(job, saved, writer, watch, extra)
     try:
@@ -80,6 +95,11 @@ def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None)
     }
     if main:
         files.write_json(workdir / "finished.json", told)
+
+
+def _writer(workdir: Path, settings: Settings, step: int) -> metric_log.Writer:
+    others = trackers.start(settings.keys.trackers, workdir, settings.to_json())
+    return metric_log.Writer(workdir, from_step=step, others=others)
 
 
 def _write_origin(workdir: Path, job: Run) -> None:

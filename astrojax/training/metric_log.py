@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writers of metrics: JSONL and TensorBoard."""
+"""Writers of metrics: JSONL, TensorBoard and the trackers of `trackers.py`."""
 
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from astrojax import files
 from astrojax.errors import UserError
+from astrojax.training.trackers import Tracker
 
 
 class Writer:
@@ -17,9 +19,11 @@ class Writer:
         workdir: The run's folder.
         from_step: Steps at or after this one, left by a killed run, are removed first, so that a
             resumed run's log equals that of an undisturbed one.
+        others: Trackers that are told the same.
     """
 
-    def __init__(self, workdir: Path, *, from_step: int):
+    def __init__(self, workdir: Path, *, from_step: int, others: Sequence[Tracker] = ()):
+        self.others = others
         self.path = workdir / "metrics.jsonl"
         kept = [r for r in read(workdir) if r["step"] <= from_step]
         files.write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
@@ -37,6 +41,8 @@ class Writer:
             self.file.flush()
             if self.board is not None:
                 self.board.write(step, values)
+            for other in self.others:
+                other.write(step, values)
         except OSError as error:
             raise UserError(f"cannot write to {self.path.parent}: {error.strerror}") from error
 
@@ -47,6 +53,8 @@ class Writer:
         if self.board is not None:
             with contextlib.suppress(OSError):
                 self.board.file.close()
+        for other in self.others:
+            other.close()
 
 
 class _Board:
@@ -90,7 +98,9 @@ def read(workdir: Path) -> list[dict[str, float]]:
     """Returns the records of `metrics.jsonl`; a damaged line costs that record alone."""
     path = Path(workdir) / "metrics.jsonl"
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with contextlib.suppress(json.JSONDecodeError):
-            records.append(json.loads(line))
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        with contextlib.suppress(ValueError, RecursionError):  # no UTF-8, or no JSON
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records

@@ -17,8 +17,10 @@ from astrojax.data.source import Subset
 from astrojax.errors import UserError
 from astrojax.evaluate import knn
 from astrojax.evaluate.collapse import health as embedding_health
+from astrojax.methods import Method
 from astrojax.training.checkpoint import save_best
 
+_NEIGHBOURS = 20
 _COLLAPSED = 0.02  # feature_std: 1 when isotropic; the collapsed runs of the tests fall below 0.005
 
 
@@ -27,20 +29,25 @@ class Monitor:
 
     Args:
         job: The run.
-        workdir: Its folder; the weights of lowest validation loss go to `workdir/best`.
+        workdir: Its folder; the weights of lowest validation loss go to `workdir/best`. None for a
+            check that looks at nothing.
         state: What `state_dict()` returned when the checkpoint was written, or None.
         every_epochs: Epochs between looks.
         examples: At most this many examples of each split are looked at.
         knn_label: Column of integer labels for a weighted kNN vote (k = 20, T = 0.1), or None.
         collapse: "stop" ends a run whose embeddings have collapsed, "warn" says so and goes on.
         patience: Looks without a lower validation loss before the run ends; None never ends it.
+
+    Raises:
+        UserError: A split is missing or empty, no example that is looked at has a label for the
+            vote, none of validation has a target for the loss, or the method has no such loss.
     """
 
     def __init__(
         self,
         *,
         job: Any,
-        workdir: Path,
+        workdir: Path | None,
         state: dict | None,
         every_epochs: float,
         examples: int,
@@ -61,7 +68,9 @@ class Monitor:
             picked = np.sort(rng.permutation(len(source))[:examples])
             self.parts[split] = Subset(source, picked)
         if knn_label is not None:
-            self.labels = {k: np.asarray(v.column(knn_label)) for k, v in self.parts.items()}
+            self.labels = {k: _labels(v, knn_label, k) for k, v in self.parts.items()}
+        if patience is not None:
+            self.known = self._known_targets()
         whole = distributed.replicated(job.mesh)  # every process sees all, and decides the same
         self._forward = jax.jit(self._apply, out_shardings=whole)
         self._losses = jax.jit(self._apply_loss, out_shardings=whole)
@@ -112,7 +121,32 @@ class Monitor:
         parts = []
         for batch, count in self._batches("validation", self.job.method.columns):
             parts.append(np.asarray(self._losses(state.params, state.rest, batch))[:count])
-        return float(np.mean(np.concatenate(parts), dtype=np.float64))
+        losses = np.concatenate(parts)[self.known]
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            first = self.parts["validation"][int(np.flatnonzero(self.known)[bad[0]])]
+            raise UserError(
+                f"the validation loss of {len(bad)} of {len(losses)} examples is not finite, the "
+                f"first is {first.get('id', 'without id')}: look at its values, or name those "
+                "that mean none in data.sentinels"
+            )
+        return float(np.mean(losses, dtype=np.float64))
+
+    def _known_targets(self) -> np.ndarray:
+        method, part = self.job.method, self.parts["validation"]
+        if type(method).validation_loss is Method.validation_loss:
+            raise UserError(
+                f"config key 'monitor.patience' is set, and {type(method).__name__} has no "
+                "validation loss to stop by: set it to None"
+            )
+        lacking = [name for name in method.columns if name not in part[0]]
+        known = np.zeros(len(part), bool) if lacking else np.asarray(method.known_targets(part))
+        if not known.any():
+            raise UserError(
+                f"config key 'monitor.patience' stops by the validation loss, and of {len(part)} "
+                "validation examples none has a target: set it to None, or look at data.split"
+            )
+        return known
 
     def _batches(self, split: str, columns: tuple[str, ...]):
         s, mesh = self.job.keys, self.job.mesh
@@ -126,22 +160,47 @@ class Monitor:
             yield distributed.put_batch(mesh, batch), count
 
     def _knn(self, embeddings: dict[str, np.ndarray]) -> float:
+        known = {split: label >= 0 for split, label in self.labels.items()}
         voted = knn.predict(
-            embeddings["train"],
-            self.labels["train"],
-            embeddings["validation"],
-            k=20,
+            embeddings["train"][known["train"]],
+            self.labels["train"][known["train"]],
+            embeddings["validation"][known["validation"]],
+            k=min(_NEIGHBOURS, int(known["train"].sum())),
             temperature=0.1,
         )
-        return float(np.mean(np.asarray(voted) == self.labels["validation"]))
+        truth = self.labels["validation"][known["validation"]]
+        return float(np.mean(np.asarray(voted) == truth))
 
     def _remember(self, state: Any, step: int, loss: float) -> bool:
         if self.seen["best"] is None or loss < self.seen["best"]:
             self.seen["best"], self.seen["looks_since"] = loss, 0
+            assert self.workdir is not None  # only a check has none
             save_best(self.workdir, step, state)
         else:
             self.seen["looks_since"] += 1
         return self.seen["looks_since"] >= self.patience
+
+
+def _labels(part: Subset, name: str, split: str) -> np.ndarray:
+    """Returns integer labels, -1 where there is none."""
+    if name not in part[0]:
+        raise UserError(
+            f"config key 'monitor.knn_label' names {name!r}, which the data lack; they have "
+            f"{', '.join(n for n in part[0] if n != 'image')}: name it in data.columns, or set the "
+            "key to None"
+        )
+    labels = np.ma.filled(part.column(name), -1)
+    if labels.dtype.kind not in "iu":
+        raise UserError(
+            f"config key 'monitor.knn_label' names {name!r}, which has no integer classes: "
+            "name the column as data.columns.label, or set the key to None"
+        )
+    if not (labels >= 0).any():
+        raise UserError(
+            f"config key 'monitor.knn_label' names {name!r}, and of {len(labels)} {split} examples "
+            "that are looked at none has a label: set it to None, or look at data.split"
+        )
+    return labels
 
 
 class _Nothing:

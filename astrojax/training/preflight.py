@@ -18,6 +18,7 @@ import numpy as np
 from astrojax import distributed
 from astrojax.data import sky, validate
 from astrojax.data.source import Source, read_example
+from astrojax.training import targets
 from astrojax.training.run import Run
 
 _SAMPLE = 512  # stamps per split whose pixels are read
@@ -32,6 +33,7 @@ def run(config: Any) -> None:
         UserError: What would stop the run, before or at its first step.
     """
     job = Run(config)
+    targets.check(job)
     card = {"data": data(job.sources), "model": model(job), "step": step(job)}
     if not distributed.is_main():
         return

@@ -21,6 +21,7 @@ from astrojax.data.source import Source
 from astrojax.data.transforms.labels import oversample
 from astrojax.errors import UserError
 from astrojax.methods import Method
+from astrojax.training import initialise
 from astrojax.training.settings import Settings, resolve
 
 
@@ -149,7 +150,7 @@ class Run:
         """Returns the state before the first step, on the mesh."""
         params, rest = self._initial
         if self.settings.init is not None:
-            self.settings.init(method=self.method)
+            initialise.apply(self.settings.init, self.method, self.sources["train"].info)
             _, params, rest = split_state(self.method)
         zero = jnp.zeros((), jnp.int32)
         key = jax.random.key(self.keys.seed)

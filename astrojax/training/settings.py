@@ -12,9 +12,10 @@ from astrojax.config import Bound, bind, plain
 from astrojax.data.open import resolve_section
 from astrojax.errors import UserError
 from astrojax.training import checkpoint, initialise, monitor, optim
+from astrojax.training import trackers as tracking
 
 # What may differ between two starts of one run: it does not change the weights.
-_FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate")
+_FREE = ("fsdp", "threads", "log_every", "checkpoint_every", "keep", "evaluate", "trackers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Keys:
         log_every: Steps between records.
         checkpoint_every: Steps between checkpoints.
         keep: Newest checkpoints kept.
+        trackers: "wandb" and "mlflow", which are told the metrics too; see `trackers.py`.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class Keys:
     log_every: int = 20
     checkpoint_every: int = 100
     keep: int = 2
+    trackers: tuple[tracking.Name, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ def resolve(config: Any, *, data_is_open: bool = False) -> Settings:
         UserError: A key is unknown, missing or of the wrong type; nothing was read or computed.
     """
     keys: Keys = bind(Keys, plain(config), path="config")()
+    tracking.check(keys.trackers)
     tasks = {name: task.arguments for name, task in evaluate.bind_tasks(keys.evaluate).items()}
     data = keys.data if data_is_open else resolve_section(keys.data)
     return Settings(

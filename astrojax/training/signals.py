@@ -53,12 +53,13 @@ class StopSignals:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ends the training, after its state is saved.
+        """Ends the training, after its state is saved; with several processes, on all of them.
 
         Raises:
             SystemExit: With status 75, after SIGTERM: the job is to be started again.
             KeyboardInterrupt: After Ctrl-C.
         """
+        distributed.leave_together()
         if self.asked == "Ctrl-C":
             raise KeyboardInterrupt
         raise SystemExit(errors.PREEMPTED)

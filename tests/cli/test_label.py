@@ -157,4 +157,4 @@ def test_mistakes_are_one_sentence(groups, tmp_path, fails):
     assert "end in .csv" in fails(label, "--out", tmp_path / "labels.txt")
     os.remove(tmp_path / "images.npz")
     line = fails(label, *flags)
-    assert "say with --data where they are now" in line and "--no-sheet" not in line
+    assert "say with --data where they are" in line and "--no-sheet" not in line

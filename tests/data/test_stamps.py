@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
 
 from astrojax.data import mosaic
 from astrojax.data.open import open_sources
@@ -140,3 +142,33 @@ def test_real_field_fluxes_agree_with_the_catalogue(real_data, tmp_path):
     bright = flux[:, 0] > np.median(flux[:, 0])
     # Whole pixels against an exact circle, no local background: a few per cent.
     np.testing.assert_allclose(np.median(measured[bright] / flux[bright], 0), 1, atol=0.05)
+
+
+def test_positions_on_the_sky_and_the_pixel_scale_come_from_the_wcs(tmp_path):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [359.999, 60]
+    wcs.wcs.crpix, wcs.wcs.cdelt = [20, 20], [-0.2 / 3600, 0.2 / 3600]
+    x, y = np.array([10.0, 25.0, 0.0]), np.array([12.0, 30.0, 5.0])
+    image = np.zeros((40, 40), np.float32)
+    image[y.astype(int), x.astype(int)] = 1
+    header = wcs.to_header()
+    header["BUNIT"] = "uJy"
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "r.fits")
+    ra, dec = wcs.wcs_pix2world(np.stack([x, y], -1), 0).T
+    ra, dec = [*ra, (180 + ra[0]) % 360, np.nan], [*dec, -dec[0], 1.0]  # the far side, and nowhere
+    Table({"id": list("abcde"), "RAJ": ra, "DEJ": dec}).write(tmp_path / "t.ecsv")
+    keys = {"x": "x", "y": "y", "flux": None, "extra": []}
+    columns = mosaic.read_columns(str(tmp_path / "t.ecsv"), ("r",), sky=("RAJ", "DEJ"), **keys)
+    files, out = {"r": str(tmp_path / "r.fits")}, tmp_path / "s.h5"
+    result = mosaic.cut(files, [23.9], columns, out, size=5, dtype="float32")
+    assert result["written"] == 2 and result["pixel_scale"] == pytest.approx(0.2)
+    with h5py.File(out) as file:
+        assert file["images"][:, 0, 2, 2].tolist() == [1, 1] and file["id"].asstr()[1] == "b"
+        assert file.attrs["pixel_scale"] == pytest.approx(0.2)
+    left = (tmp_path / "s_left_out.csv").read_text().splitlines()
+    nowhere = "no position on the mosaic"
+    assert left == ["id,reason", "c,near an edge", f"d,{nowhere}", f"e,{nowhere}"]
+    with pytest.raises(UserError, match="means the zero point 23.9, and --zero-points says 31.4"):
+        mosaic.cut(files, [31.4], columns, tmp_path / "n.h5", size=5, dtype="float32")
+    with pytest.raises(UserError, match="no columns 'x' and 'y'.*--ra and --dec"):
+        mosaic.read_columns(str(tmp_path / "t.ecsv"), ("r",), **keys)

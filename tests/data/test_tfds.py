@@ -34,8 +34,8 @@ def sources():
         info = DataInfo(
             bands=tuple("griz"),
             image_size=6,
-            unit="microjansky",
-            zero_point=23.9,
+            unit="microjansky" if image_type == np.float32 else "display",
+            zero_point=23.9 if image_type == np.float32 else None,
             noise=(1.0, 2.0, 3.0, 4.0),
             classes=("a", "b"),
         )

@@ -5,6 +5,7 @@ Processes are forked from one that has imported everything but has started no th
 device, so that one costs a second rather than four.
 """
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,15 @@ OUT = {
     "stamps": "stamps.h5",
     "convert": "tfds/tiny/1.0.0",
     "export": "bundle",
+    "finetune": "tuned",  # of the bundle
+    "fetch": "embedded.parquet",
     "similar": "similar.csv",
     "anomalies": "anomalies.csv",
     "explore": "page.html",
+    "cluster": "clusters.parquet",
+    "label": "classes.parquet",
 }
+NAMES = {"fetch": "embed"}  # commands with another name: here the model comes from a hub
 PARTS = ("--chunk", "8", "--batch-size", "8", "--threads", "1")
 
 
@@ -44,37 +50,52 @@ class Bench:
 
     Args:
         folder: Made and filled if it does not exist.
+        commands: Which commands are wanted, and before them those whose outputs they read.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, commands: Sequence[str] = tuple(OUT)):
         self.folder, self.inputs = folder.absolute(), folder.absolute() / "inputs"
         self.data = self.inputs / "data.h5"
         self.pipes: dict[int, int] = {}
-        if not (folder / "seconds.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        self.hub = ""
+        if not self.data.exists():
             self.inputs.mkdir(parents=True)
-            pictures.write_data(self.data)
             pictures.write_mosaics(self.inputs)
-            self._undisturbed()
-        self.seconds = json.loads((folder / "seconds.json").read_text())
-        self.wanted = json.loads((folder / "wanted.json").read_text())
+            pictures.write_labels(self.inputs / "labels.csv")
+            pictures.write_data(self.inputs / "larger.h5", 20)  # the least that recipes take
+            pictures.write_data(self.data)
+        self.seconds: dict[str, float] = {}
+        self.wanted: dict[str, Any] = {}
+        for command in commands:
+            if command == "fetch":
+                self._serve_model()
+            self._undisturbed(command)
 
-    def _undisturbed(self) -> None:
-        """Runs every command alone, for its output and its time."""
-        seconds, wanted = {}, {}
-        for command, made in OUT.items():
+    def _serve_model(self) -> None:
+        """Starts a hub on this machine that has the exported model."""
+        program = (sys.executable, str(HERE.parent / "inference" / "fake_hub.py"))
+        served = subprocess.Popen((*program, str(self.inputs / "bundle")), stdout=subprocess.PIPE)
+        atexit.register(served.kill)
+        assert served.stdout is not None
+        self.hub = served.stdout.readline().decode().strip()
+
+    def _undisturbed(self, command: str) -> None:
+        """Runs a command alone, if that was not done before, for its output and its time."""
+        kept = self.folder / f"{command}.json"
+        if not kept.exists():
             place = self.place("undisturbed", command)
             began = time.monotonic()
             status, text = self.finish(self.start(command, place))
+            seconds = time.monotonic() - began
             assert status == 0, (command, text)
-            seconds[command] = time.monotonic() - began
-            wanted[command] = contents(command, place)
-            assert "unreadable: " not in str(wanted[command]), (command, wanted[command])
-            if command in ("train", "embed"):  # which others read
+            assert (place / OUT[command]).exists(), command
+            wanted = contents(command, place)
+            assert "unreadable: " not in str(wanted), (command, wanted)
+            if command in ("train", "embed", "export"):  # which others read
                 shutil.copytree(place, self.inputs, dirs_exist_ok=True)
-            assert (place / made).exists(), command
-        (self.folder / "wanted.json").write_text(json.dumps(wanted))
-        (self.folder / "seconds.json").write_text(json.dumps(seconds))
+            kept.write_text(json.dumps({"seconds": seconds, "wanted": wanted}))
+        told = json.loads(kept.read_text())
+        self.seconds[command], self.wanted[command] = told["seconds"], told["wanted"]
 
     def place(self, name: str, command: str) -> Path:
         """Returns a new folder to run a command in."""
@@ -89,6 +110,8 @@ class Bench:
         if command == "evaluate" and not (place / "run").exists():
             shutil.copytree(self.inputs / "run", place / "run")
             shutil.rmtree(place / "run" / "evaluation")
+        if command == "label":
+            shutil.copy(self.inputs / "labels.csv", place)
 
     def arguments(self, command: str, place: Path, data: Path | None = None) -> list[str]:
         """Returns the command line of a command that writes into a folder."""
@@ -111,8 +134,19 @@ class Bench:
             "similar": (*table, "--id", "s003", "s010", "-n", "5"),
             "anomalies": (*table, "-k", "5"),
             "explore": (*table, "--method", "pca"),
+            "cluster": (*table, "--num-clusters", "2"),
         }
-        return [command, *lines[command]]
+        if command == "finetune":
+            keys = ("batch_size=16", "log_every=2", "checkpoint_every=5", "epochs=6.0")
+            larger = ("--data", str(data or self.inputs / "larger.h5"))
+            lines[command] = (str(self.inputs / "bundle"), *larger, *said, "--target", "label")
+            lines[command] += ("--workdir", out, *(f"--config.{key}" for key in keys))
+        elif command == "label":
+            by_hand = ("--out", str(place / "labels.csv"), "--classes", "round,long", "--refit")
+            lines[command] = (*table[:2], *by_hand, "--predictions", out)
+        elif command == "fetch":
+            lines[command] = ("--model", "hf://me/tiny", "--out", out, *images, *PARTS)
+        return [NAMES.get(command, command), *lines[command]]
 
     def start(
         self, command: str, place: Path, *, data: Path | None = None, file_size: int | None = None
@@ -137,6 +171,9 @@ class Bench:
         os.dup2(write, 2)
         status = 1
         try:
+            # Of the hub's library, which reads them when it is imported.
+            os.environ |= {"HF_ENDPOINT": self.hub, "HF_HUB_CACHE": str(place / "hub")}
+            os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
             status = _run(arguments, file_size)
         except BaseException:
             import traceback
@@ -257,7 +294,7 @@ def _contents(command: str, out: Path) -> Any:
         tables = {p.name: table(p) for p in sorted(folder.glob("*.parquet"))}
         return [numbers(folder / "metrics.json"), tables, len(list(folder.glob("*.png")))]
 
-    if command == "train":
+    if command in ("train", "finetune"):
         from astrojax.training import checkpoint, metric_log
 
         weights = checkpoint.restore_variables(out)
@@ -267,8 +304,13 @@ def _contents(command: str, out: Path) -> Any:
         return [saved, told, (out / "finished.json").is_file(), evaluation(out / "evaluation")]
     if command == "evaluate":
         return evaluation(out)
-    if command in ("predict", "embed"):
+    if command in ("predict", "embed", "fetch"):
         return table(out)
+    if command == "label":
+        return [table(out), whole(out.with_name("labels.csv"))]
+    if command == "cluster":
+        sheets = out.with_name("clusters_sheets")
+        return [table(out), {p.name: whole(p) for p in sorted(sheets.iterdir())}]
     if command == "stamps":
         with h5py.File(out) as file:
             return {name: _hash(file[name][()].tobytes()) for name in file}

@@ -61,20 +61,26 @@ def get_config() -> ConfigDict:
     return config
 
 
-def write_data(path: Path) -> None:
+def write_data(path: Path, side: int = SIDE) -> None:
     """Round and elongated blobs in noise, and which they are."""
     import h5py
     import numpy as np
 
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
     label = rng.integers(0, 2, COUNT)
     blob = 20 * np.exp(-np.hypot(x, y / np.where(label, 0.4, 1.0)[:, None, None]) / 2)
-    images = blob[..., None] * np.array([1.0, 2.0]) + rng.normal(size=(COUNT, SIDE, SIDE, 2))
+    images = blob[..., None] * np.array([1.0, 2.0]) + rng.normal(size=(COUNT, side, side, 2))
     with h5py.File(path, "w") as file:
         file["image"] = images.astype(np.float32)
         file["id"] = np.array([f"s{i:03d}" for i in range(COUNT)], "S4")
         file["label"] = label
+
+
+def write_labels(path: Path) -> None:
+    """Labels by hand of every third object, as `astrojax label` writes them."""
+    lines = [f"s{i:03d},{('round', 'long')[i % 2]},2026-01-01T00:00:00Z" for i in range(0, 96, 3)]
+    path.write_text("\n".join(["id,label,time", *lines, ""]))
 
 
 def write_mosaics(folder: Path) -> None:

@@ -2,11 +2,13 @@
 """A run that is killed and started again is the run that was not; `study.py` has more kills."""
 
 import signal
+import time
 
 import harness
 import numpy as np
 
 from astrojax import errors
+from astrojax.inference import bundle, evaluation, model
 from astrojax.training import checkpoint, metric_log
 
 
@@ -65,3 +67,22 @@ def test_sigterm_at_the_start_asks_for_another_start(data, tmp_path):
     run.wait_for((run.workdir / "config.json").exists, True, process)
     process.send_signal(signal.SIGTERM)
     harness.finish(process, errors.PREEMPTED)
+
+
+def test_readers_leave_a_run_that_trains_alone(undisturbed, data, tmp_path):
+    run = harness.Harness(tmp_path, data)
+    process = run.start()
+    run.wait_for(run.newest, 15, process)
+    folder = run.workdir / "checkpoints"
+    while process.poll() is None and not list(folder.glob("*tmp*")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGSTOP)  # while it writes a checkpoint, if that was fast enough
+    before = sorted(p.name for p in folder.iterdir())
+    saved = str(run.newest())
+    evaluation.run(run.workdir)
+    bundle.export(run.workdir, tmp_path / "bundle")
+    assert model.open_model(str(run.workdir), None).card["checkpoint"] == f"checkpoints/{saved}"
+    assert sorted(p.name for p in folder.iterdir()) == before
+    process.send_signal(signal.SIGCONT)
+    harness.finish(process)
+    assert_same(run, undisturbed)

@@ -36,7 +36,7 @@ def rows(path):
     names = [name for name in found.names if name != "embedding"]
     for _ in found.blocks("id", "embedding", *names):
         pass
-    contact_sheet.images_of(path, openers.SHEET)
+    contact_sheet.images_of(path, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models on a hub: a server of this machine speaks as much of its protocol as is used."""
 
-import base64
-import hashlib
-import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from fake_hub import FakeHub
 
 import astrojax
 from astrojax.cli import export
@@ -17,85 +15,6 @@ from astrojax.inference import model as models
 from astrojax.interop import hub
 
 hub_library = pytest.importorskip("huggingface_hub")
-
-
-class FakeHub(BaseHTTPRequestHandler):
-    """Models as {"owner/name": {file: content}}, one commit each; "owner/closed" is private."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        path = self.path.partition("?")[0].strip("/")
-        if path.startswith("api/models/"):
-            parts = path.removeprefix("api/models/").split("/")
-            files = self.server.models.get("/".join(parts[:2]))
-            if files is None:
-                return self.refuse(401, "RepoNotFound")
-            if parts[-1] not in ("main", self.sha(files)):
-                return self.refuse(404, "RevisionNotFound")
-            if parts[2] == "tree":
-                tree = [
-                    {"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()}
-                    for n, c in files.items()
-                ]
-                return self.answer(json.dumps(tree).encode())
-            found = {"id": "/".join(parts[:2]), "sha": self.sha(files), "siblings": []}
-            return self.answer(json.dumps(found).encode())
-        owner, name, _, _, file = path.split("/", 4)
-        files = self.server.models[f"{owner}/{name}"]
-        if file not in files:
-            return self.refuse(404, "EntryNotFound")
-        self.server.fetched.append(file)
-        etag = {"ETag": f'"{hashlib.sha1(files[file]).hexdigest()}"'}
-        self.answer(files[file], {"X-Repo-Commit": self.sha(files)} | etag)
-
-    do_HEAD = do_GET
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Authorization") != "Bearer hf_right":
-            return self.refuse(401, "")
-        if self.path == "/api/repos/create":
-            asked = json.loads(body)
-            name = f"{asked.get('organization', 'me')}/{asked['name']}"
-            self.server.private[name] = asked.get("private") or asked.get("visibility")
-            self.server.models.setdefault(name, {})
-            return self.answer(json.dumps({"url": f"{self.server.url}/{name}"}).encode())
-        if self.path == "/api/validate-yaml":
-            return self.answer(b'{"errors": [], "warnings": []}')
-        name = "/".join(self.path.split("/")[3:5])
-        if "/preupload/" in self.path:
-            files = [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for f in json.loads(body)["files"]
-            ]
-            return self.answer(json.dumps({"files": files}).encode())
-        for line in map(json.loads, body.splitlines()):
-            if line["key"] == "file":
-                content = base64.b64decode(line["value"]["content"])
-                self.server.models[name][line["value"]["path"]] = content
-        sha = self.sha(self.server.models[name])
-        done = {"commitUrl": f"{self.server.url}/{name}/commit/{sha}", "commitOid": sha}
-        self.answer(json.dumps(done | {"success": True}).encode())
-
-    def sha(self, files):
-        return hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
-
-    def refuse(self, status, code):
-        self.answer(b"{}", {"X-Error-Code": code, "X-Error-Message": code}, status)
-
-    def answer(self, content, headers=(), status=200):
-        self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
@@ -113,14 +32,16 @@ def server(tmp_path, monkeypatch):
 
 def point_at(monkeypatch, url, cache):
     """As HF_ENDPOINT, HF_HUB_CACHE and HF_TOKEN do, which the library reads when it is imported."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download, hf_api
 
-    for module in (constants, hub_library.file_download, hub_library.hf_api):
+    for module in (constants, file_download, hf_api):
         if hasattr(module, "ENDPOINT"):
             monkeypatch.setattr(module, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    monkeypatch.setattr(hub_library.hf_api.api, "endpoint", url)
+    monkeypatch.setattr(hf_api.api, "endpoint", url)
     monkeypatch.setenv("HF_TOKEN", "hf_right")
 
 

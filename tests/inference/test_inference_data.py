@@ -97,7 +97,7 @@ def test_a_folder_as_the_hub_has_it(opens, tmp_path, images):
     np.testing.assert_array_equal(opened.source[0]["image"], images[0][8])
 
 
-def test_bands_in_extensions_and_files(opens, tmp_path, images):
+def test_bands_in_extensions_and_files(opens, tmp_path, images, caplog):
     for name in ("named", "numbered", "files"):
         (tmp_path / name).mkdir()
     for i, image in enumerate(images[0][:3]):
@@ -112,8 +112,10 @@ def test_bands_in_extensions_and_files(opens, tmp_path, images):
         opened = opens(tmp_path / path, *SAID)
         np.testing.assert_array_equal(opened.source[2]["image"], images[0][2])
     (tmp_path / "files" / "c1_r.fits").unlink()
-    with pytest.raises(UserError, match="1 objects have no file of band r, e.g. 'c1'"):
-        opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)
+    opened = opens(tmp_path / "files" / "{id}_{band}.fits", *SAID)  # the others are embedded
+    assert "1 objects have no file of band r, e.g. 'c1'" in caplog.text
+    seen = flags.Inspected(opened.source, crop=16, names=(), spread=(1.0, 1.0))
+    assert [seen[i][flags.UNREADABLE] for i in range(3)] == [False, True, False]
     with pytest.raises(UserError, match="which HDUs are the bands g, r.*--set hdus"):
         opens(tmp_path / "files", *SAID)
 
@@ -137,7 +139,7 @@ def test_catalogues_and_cutouts_that_do_not_match(opens, cutouts, tmp_path):
 
 def test_what_is_not_said_is_asked_for(opens, stamps, tmp_path, cutouts, images):
     cases = {
-        (): "bands of the images are not said.*--as-trained.*bands g,r, nanomaggies, 0.2 arcsec",
+        (): "bands and the unit of the images are not said.*--as-trained.*g,r, nanomaggies, 0.2",
         ("bands=g,r",): "unit of the images is not said: add --set unit=",
         SAID[:2]: "how large a pixel is: add --set pixel_scale",
         ("bands=g,r", "unit=counts"): "zero_point' is needed: what magnitude is one counts",
@@ -203,15 +205,26 @@ def test_damaged_and_odd_files_are_flagged(cutouts, opens, caplog):
     damaged.write_bytes(damaged.read_bytes()[:3000])
     fits.PrimaryHDU(np.zeros((2, 18, 18), np.float32)).writeto(odd, overwrite=True)
     opened = opens(cutouts, as_trained=True)
-    seen = flags.Inspected(opened.source, crop=16, names=())
+    seen = flags.Inspected(opened.source, crop=16, names=(), spread=(1.0, 1.0))
     found = {str(i): seen[k][flags.UNREADABLE] for k, i in enumerate(opened.source.column("id"))}
     assert [name for name, bad in found.items() if bad] == ["c2", "c5"]
     assert "18 x 18 px, not 20 x 20" in caplog.text and "c2.fits cannot be read" in caplog.text
     source = ArraySource({"image": np.empty(3, object)}, opened.source.info)
     source.columns["image"][:] = [np.ones((20, 20, 2), np.float32)] * 3
     source.columns["image"][1] = np.ones((18, 18, 2), np.float32)
-    inspected = flags.Inspected(source, crop=16, names=())
+    inspected = flags.Inspected(source, crop=16, names=(), spread=(1.0, 1.0))
     assert [inspected[i][flags.UNREADABLE] for i in range(3)] == [False, True, False]
+    source.columns["image"][2] = np.full((20, 20, 2), 1e30, np.float32)
+    assert [inspected[i][flags.ABSURD] for i in range(3)] == [False, False, True]
+
+
+def test_what_is_not_finite_is_never_inside(run):
+    opened = model.open_model(str(run), None)
+    threshold = opened.card["outside"]["threshold"]
+    distance = np.array([np.nan, np.inf, threshold, threshold / 2])
+    assert opened.outside(distance).tolist() == [True, True, False, False]
+    results = {"": np.array([[1.0, np.nan], [0, 0], [0, 0]]), "z": np.array([0, np.inf, 0])}
+    assert flags.not_finite({**results, "label": np.arange(3)}).tolist() == [True, True, False]
 
 
 def test_where_an_image_ends():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from astrojax.data import headers, images, pictures, units, validate
+from astrojax.data import headers, images, pictures, stated, units, validate
 from astrojax.data.keys import MAX_BYTES, MAX_PIXELS, BadPixels, Paths, Unreadable
 from astrojax.data.listing import HIDDEN, is_hidden
 from astrojax.data.source import Source
@@ -121,10 +121,10 @@ def find(
         raise UserError(f"no file matches {pattern!r}")
     for band, files in zip(wanted, found, strict=True):
         missing = [i for i in ids if i not in files]
-        text = f"{len(missing)} objects have no file of band {band}, e.g. {missing[:1]}"
-        if missing and whole:
-            raise UserError(text.replace("['", "'").replace("']", "'"))
         if missing:
+            text = f"{len(missing)} objects have no file of band {band}, e.g. {missing[0]!r}"
+            if whole:
+                raise UserError(text)
             logging.warning("%s: %s", pattern, text)
         files |= {i: Path(pattern.replace("{band}", band).replace("{id}", i)) for i in missing}
     lost = {HIDDEN: sum(p.is_file() for p in hidden)}
@@ -203,9 +203,16 @@ class FitsImages:
         planes: list[np.ndarray] = []
         cards: list[Any] = []
         for data, header, _ in self._parts(index, pixels=True):
-            planes += [data] if data.ndim == 2 else list(data)
-            cards += [header] * (1 if data.ndim == 2 else len(data))
+            found = [data] if data.ndim == 2 else self._bands_of(data, header, index)
+            planes += found
+            cards += [header] * len(found)
         return planes, cards
+
+    def _bands_of(self, cube: np.ndarray, header: Any, index: int) -> list[np.ndarray]:
+        """Returns the planes of a cube that are wanted, by name where its header has the names."""
+        names = headers.band_names(header, len(cube))
+        wanted = stated.band_positions({"bands": names}, self.bands, self.where(index))
+        return list(cube if wanted is None else cube[wanted])
 
     def headers(self, index: int) -> tuple[list[Any], tuple[int, int]]:
         """Returns the header of each HDU that is read, and height and width of the first."""

@@ -82,7 +82,7 @@ def load(
         UserError: No pictures, two files with one id, a damaged file, a grey image where bands are
             three, or any of `astrojax.data.validate`.
     """
-    path, base = _splits(path)
+    path, base = split_folders(path)
     folders = [path] if isinstance(path, str) else path.values()
     listings = {p: Listing(validate.file(p), SUFFIXES) for p in folders if p is not None}
     names = tuple(sorted({name for listing in listings.values() for name in _classes(listing)}))
@@ -100,7 +100,7 @@ def load(
     return images.split_paths(open_one, path, split)
 
 
-def _splits(path: Paths) -> tuple[Paths, Path | None]:
+def split_folders(path: Paths) -> tuple[Paths, Path | None]:
     """Returns a folder that holds splits as {split: folder}, and itself; others as they are."""
     if not isinstance(path, str):
         return path, None

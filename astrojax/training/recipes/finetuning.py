@@ -111,7 +111,7 @@ _MEANING = {
 
 def _column(source: Source, name: str) -> np.ndarray:
     validate.key(name, [n for n in source[0] if n != "image"], "the data")
-    return np.asarray(source.column(name))
+    return source.column(name)
 
 
 def _recognise(values: Mapping[str, np.ndarray]) -> Task:
@@ -129,7 +129,7 @@ def _recognise(values: Mapping[str, np.ndarray]) -> Task:
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "iufb" or values.ndim != 1:
         raise UserError(f"column {name!r} is not of numbers; text is for --task classes")
-    numbers = values.astype(np.float64)
+    numbers = np.ma.filled(values.astype(np.float64), np.nan)
     if not np.isfinite(numbers).any():
         raise UserError(f"no training example has a value of {name!r}")
     return numbers

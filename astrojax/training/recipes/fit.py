@@ -18,6 +18,7 @@ _STEPS = {"small": 1000, "base": 20_000, "large": 100_000}
 _BATCH = {"small": 128, "base": 256, "large": 512}
 _EPOCHS = (5, 400)  # never fewer, never more, unless asked for
 _SMALLEST = 16  # pixels of a crop
+_LAPTOP_CROP = 36  # pixels, up to which the size "small" makes all its steps
 _IN_NOISE = 3.0  # sky sigmas at which an asinh stretch turns from linear to logarithmic
 
 
@@ -96,14 +97,16 @@ def look(
     batch = int(min(_BATCH[size], 2 ** np.floor(np.log2(max(count / 4, 8)))))
     if count < batch:
         raise UserError(f"the training split has {count} images; at least 8 are needed")
-    usual = (steps or _STEPS[size]) * batch / count
-    length = float(np.clip(round(usual), *_EPOCHS)) if epochs is None else float(epochs)
     crop = int(side / (np.sqrt(2) if side >= 40 else 1.25)) // 8 * 8
     if crop < _SMALLEST:
         raise UserError(
             f"stamps of {side} x {side} pixels are too small: recipes need at least "
             f"{int(_SMALLEST * 1.25)} pixels a side"
         )
+    usual = (steps or _STEPS[size]) * batch / count
+    if size == "small":  # a laptop is done in minutes whatever the stamps: fewer steps of larger
+        usual *= min((_LAPTOP_CROP / crop) ** 1.5, 1.0)
+    length = float(np.clip(round(usual), *_EPOCHS)) if epochs is None else float(epochs)
     names = tuple(n for n in train[0] if n != "image")
     labelled = "label" in names and all(
         has_column(data[s], "label") and np.any(np.asarray(data[s].column("label")) >= 0)

@@ -20,6 +20,7 @@ def start(*, epochs: float, batch_size: int, **changed: Any) -> ConfigDict:
         "threads": 0,
     }
     keys |= {"log_every": 20, "checkpoint_every": 100, "keep": 2, "init": None, "monitor": None}
+    keys["trackers"] = ()
     return ConfigDict(keys | changed)
 
 
