@@ -40,13 +40,14 @@ def _parts() -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for images, side, width in ((128, 16, 96), (128, 4, 384), (192, 24, 96), (64, 56, 96)):
         shapes = ((images, side, side, width), (7, 7, 1, width))
-        for form in (depthwise.grouped, depthwise.whole):
-            if form is depthwise.grouped or side < 56:
-                parts[f"depthwise-{side}-{form.__name__}"] = (form, shapes)
+        forms = [depthwise.grouped]
+        forms += [depthwise.whole] * (side < 56) + [depthwise.banded] * (side == 16)
+        for form in forms:
+            parts[f"depthwise-{side}-{form.__name__}"] = (form, shapes)
     mlp = ((32768, 96), (96, 384), (384, 96))
     exact = functools.partial(jax.nn.gelu, approximate=False)
-    forms = {"erf": blocks.gelu, "erfc": exact, "tanh": jax.nn.gelu}
-    parts |= {f"mlp-gelu-{k}": (functools.partial(_mlp, f), mlp) for k, f in forms.items()}
+    gelus = {"erf": blocks.gelu, "erfc": exact, "tanh": jax.nn.gelu}
+    parts |= {f"mlp-gelu-{k}": (functools.partial(_mlp, f), mlp) for k, f in gelus.items()}
     return parts | {"mlp-relu-dropout": (_dropped, ((256, 120, 384), (384, 1536)))}
 
 

@@ -31,7 +31,9 @@ _INIT = nnx.initializers.normal(0.02)
 class Block(nnx.Module):
     """Depthwise 7x7 convolution, norm, and a pointwise MLP of four times the width."""
 
-    def __init__(self, width: int, *, layer_scale: float, dtype: Dtype, rngs: nnx.Rngs):
+    def __init__(
+        self, width: int, *, drop_path: float, layer_scale: float, dtype: Dtype, rngs: nnx.Rngs
+    ):
         kind = jnp.dtype(dtype)
         self.kernel = nnx.Param(_INIT(rngs.params(), (7, 7, 1, width)))
         self.bias = nnx.Param(jnp.zeros((width,)))
@@ -39,19 +41,16 @@ class Block(nnx.Module):
         self.expand = nnx.Linear(width, 4 * width, kernel_init=_INIT, dtype=kind, rngs=rngs)
         self.reduce = nnx.Linear(4 * width, width, kernel_init=_INIT, dtype=kind, rngs=rngs)
         self.layer_scale = nnx.Param(jnp.full((width,), layer_scale))
+        self.drop_path = drop_path
 
     def __call__(
-        self,
-        x: Float[Array, "b h w d"],
-        *,
-        drop_path: float | Float[Array, ""],
-        key: PRNGKeyArray | None,
+        self, x: Float[Array, "b h w d"], *, train: bool, key: PRNGKeyArray | None
     ) -> Float[Array, "b h w d"]:
-        """Adds the branch to the input; a key drops it for some examples, at this rate."""
+        """Adds the branch to the input; a key drops it for some examples."""
         y = depthwise_conv(x, self.kernel[...].astype(x.dtype)) + self.bias[...].astype(x.dtype)
         y = blocks.gelu(blocks.pointwise(self.expand, self.norm(y)))
         y = blocks.pointwise(self.reduce, y)
-        return x + blocks.drop_path(y * self.layer_scale[...].astype(y.dtype), drop_path, key)
+        return x + blocks.drop_path(y * self.layer_scale[...].astype(y.dtype), self.drop_path, key)
 
 
 class Downsample(nnx.Module):
@@ -119,13 +118,18 @@ class ConvNeXt(nnx.Module):
         )
         self.stem_norm = blocks.layer_norm(widths[0], rngs=rngs)
         self.dtype = jnp.dtype(dtype)
-        rates = np.linspace(0.0, drop_path, sum(depths)).tolist()
-        self.drop_path = tuple(tuple(rates[sum(depths[:i]) :][:d]) for i, d in enumerate(depths))
+        rates = iter(np.linspace(0.0, drop_path, sum(depths)))
         self.stages = nnx.List(
             [
                 nnx.List(
                     [
-                        Block(width, layer_scale=layer_scale, dtype=dtype, rngs=rngs)
+                        Block(
+                            width,
+                            drop_path=float(next(rates)),
+                            layer_scale=layer_scale,
+                            dtype=dtype,
+                            rngs=rngs,
+                        )
                         for _ in range(depth)
                     ]
                 )
@@ -151,11 +155,12 @@ class ConvNeXt(nnx.Module):
         """
         blocks.check_image(image, bands=self.bands, smallest=self.smallest)
         x = self.stem_norm(self.stem(image)).astype(self.dtype)
-        keys = blocks.keys(key, len(self.stages))
-        for i, (stage, k) in enumerate(zip(self.stages, keys, strict=True)):
+        block_keys = iter(blocks.keys(key, sum(len(stage) for stage in self.stages)))
+        for i, stage in enumerate(self.stages):
             if i > 0:
                 x = self.downsamples[i - 1](x)
-            x = blocks.scan(stage, x, drop_path=self.drop_path[i], key=k, remat=self.remat)
+            for block in stage:
+                x = blocks.apply(block, x, train=train, key=next(block_keys), remat=self.remat)
         return self.norm(x.mean((1, 2), dtype=jnp.float32))
 
     def __call__(
