@@ -232,8 +232,8 @@ def finetune(
     return runs[scheme].model
 
 
-def _write_comparison(path: Path, runs: Mapping[str, Trained]) -> None:
-    table = {name: run.metrics for name, run in runs.items()}
+def _write_comparison(path: Path, runs: Mapping[finetuning.Scheme, Trained]) -> None:
+    table = {str(name): run.metrics for name, run in runs.items()}
     files.write_json(path, table)
     print(json.dumps(table, indent=2))
 
