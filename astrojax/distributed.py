@@ -39,7 +39,8 @@ _MEETING, _DAY = 5 * 60.0, 24 * 60 * 60  # seconds
 def enable_compilation_cache() -> None:
     """Prepares a process: switches on the compilation cache, in the user's cache folder.
 
-    JAX_COMPILATION_CACHE_DIR, where set, says otherwise.
+    JAX_COMPILATION_CACHE_DIR, where set, says otherwise; JAX_ENABLE_COMPILATION_CACHE=false leaves
+    it off.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -100,7 +100,7 @@ def lejepa(batch: int, device: str) -> tuple[Any, Callable[[], Any]]:
 
 
 def ijepa(batch: int, device: str) -> tuple[Any, Callable[[], Any]]:
-    """Returns the parameters and the loss of I-JEPA as AstroJEPA's model 4: 80 and 4 x 40 tokens."""
+    """Returns the parameters and the loss of AstroJEPA (model 4): 80 and 4 x 40 tokens."""
     import copy
 
     import torch

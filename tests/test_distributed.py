@@ -2,6 +2,9 @@
 """The same run on other devices: the same bits where nothing changes, else the same numbers."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -127,3 +130,34 @@ def test_launchers_are_recognised(monkeypatch):
     distributed.initialize(**nothing)
     distributed.initialize(**{**nothing, "coordinator": "node1:1234"})
     assert called == [(None, None, None), ("node1:1234", 4, 3)]
+
+
+def test_compiled_programs_are_kept_in_the_users_cache_folder(monkeypatch, tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        distributed.enable_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "xdg" / "astrojax" / "xla")
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        distributed.enable_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / ".cache/astrojax/xla")
+        jax.config.update("jax_compilation_cache_dir", "chosen")
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "chosen")
+        distributed.enable_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == "chosen"
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_one_variable_turns_the_compilation_cache_off(tmp_path, enabled):
+    code = (
+        "import jax; from astrojax import distributed; distributed.enable_compilation_cache(); "
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0); "
+        "jax.jit(lambda x: x + 1)(1.0)"
+    )
+    chosen = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_ENABLE_COMPILATION_CACHE": enabled}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **chosen}, check=True)
+    assert bool(list(tmp_path.iterdir())) == (enabled == "true")

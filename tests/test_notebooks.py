@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The notebooks are what their sources say, and run."""
 
+import ast
 import importlib.util
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from astrojax import cli
+from astrojax.data import section
+from astrojax.data.open import open_data
+from astrojax.errors import UserError
+from astrojax.inference import starts, workflow
+from astrojax.training.recipes import finetuning
+
 ROOT = Path(__file__).parents[1]
-# It meets every command; `python tools/notebooks.py --execute NAME` runs the others, each a minute.
-EXECUTED = ("your_own_cutouts",)
+# They meet every command; `python tools/notebooks.py --execute NAME` runs others, a minute each.
+EXECUTED = ("your_own_cutouts", "own_survey")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +49,93 @@ def test_each_opens_in_colab_and_has_no_outputs(notebooks):
         assert code and not any(cell["outputs"] or cell["execution_count"] for cell in code)
 
 
-def test_they_run(notebooks, monkeypatch):
-    monkeypatch.setenv("ASTROJAX_SMALL", "1")
-    # One device: programs for the eight of the other tests take longer to compile.
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+@pytest.fixture(scope="module")
+def ran(notebooks, tmp_path_factory):
+    """Returns the cells of notebooks that have run, and the folder of what they wrote."""
+    folder = tmp_path_factory.mktemp("notebooks")
     made = [notebooks.notebook(notebooks.COLAB / f"{name}.py") for name in EXECUTED]
-    ran = notebooks.execute(made)
-    shown = [o for c in ran.cells if c.cell_type == "code" for o in c.outputs]
-    assert sum("image/png" in o.get("data", {}) for o in shown) >= 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASTROJAX_SMALL", "1")
+        patch.setenv("TMPDIR", str(folder))
+        # One device: programs for the eight of the other tests take longer to compile.
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        return notebooks.execute(made).cells, folder
+
+
+def test_they_run(ran):
+    shown = [o for c in ran[0] if c.cell_type == "code" for o in c.outputs]
+    assert sum("image/png" in o.get("data", {}) for o in shown) >= 4
+
+
+@pytest.fixture
+def survey(ran, monkeypatch):
+    """Goes to the folder of the notebook `own_survey`, and returns the text of its page."""
+    (folder,) = ran[1].glob("*/own_survey")
+    monkeypatch.chdir(folder)
+    return (ROOT / "docs" / "own_survey.md").read_text()
+
+
+def _commands(page):
+    """Returns the words of each command that stands on lines of its own."""
+    lines = page.replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("    astrojax ")]
+
+
+def test_the_page_of_ones_own_survey_shows_what_its_notebook_runs(survey):
+    tree = ast.parse((ROOT / "colab" / "own_survey.py").read_text())
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    runs = [c.args[0].value for c in calls if getattr(c.func, "id", "") == "run"]
+    for words in _commands(survey)[:4]:  # the three, and the preview
+        assert any(set(words) <= set(shlex.split(run)) for run in runs), words
+    for call in calls:  # leaves out `**TINY`
+        call.keywords = [k for k in call.keywords if k.arg]
+    there = {ast.dump(statement) for statement in tree.body}
+    (code,) = re.findall(r"^```python\n(.+?)^```", survey, re.MULTILINE | re.DOTALL)
+    for statement in ast.parse(code).body:
+        assert ast.dump(statement) in there, ast.unparse(statement)
+
+
+def test_every_target_of_the_page_can_be_trained(survey):
+    found = {}
+    for words in _commands(survey):
+        if words[1:3] != ["finetune", "runs/pretrained"] or "catalogue=labels.csv" in words:
+            continue
+        given = cli.parser("finetune").parse_args(words[2:])
+        said = workflow.said_before(given.source, given.data) | section.parse(given.settings)
+        data = open_data(given.data, **said)
+        names = tuple(given.target.split(","))
+        data, target = finetuning.find_target(data, names, given.task)
+        start = starts.open_start(given.source, data, arch=None, stem="mean")
+        config = finetuning.build(start, data, target, scheme=given.scheme)
+        assert config.evaluate and config.method.outputs == target.outputs
+        found[given.target] = target.task
+    assert found == {
+        "CLASS": "classes",
+        "SPIRAL,MERGER": "labels",
+        "SHAPE_SMOOTH,SHAPE_DISC,SHAPE_OTHER": "votes",
+        "SIZE": "number",
+        "SIZE,MAG_R": "number",
+        "redshift": "redshift",
+    }
+
+
+def test_every_split_of_the_page_divides(survey):
+    given = re.findall(r"^\| `(--set split.+?)` \|", survey, re.MULTILINE)
+    assert len(given) == 8
+    for flags in given:
+        settings = section.parse([word for word in shlex.split(flags) if word != "--set"])
+        said = {"bands": ("g", "r", "i"), "catalogue": "catalogue.fits"}
+        data = open_data("cutouts/", **said, **settings)
+        assert len(data) == (1 if "none" in flags else 3), flags
+        assert sum(map(len, data.values())) == len(list(Path("cutouts").iterdir()))
+
+
+def test_mistakes_are_told_as_the_page_says(survey):
+    with pytest.raises(UserError) as told:
+        open_data("cutouts/")
+    first, second, *_ = re.findall(r"^\| [^`|]*(?:`bands`)?[^`|]* \| `(.+?)`", survey, re.M)
+    assert str(told.value).startswith(first)
+    data = open_data("cutouts/", bands="g,r,i", catalogue="catalogue.fits")
+    with pytest.raises(UserError) as told:
+        finetuning.find_target(data, ("CLAS",), None)
+    assert str(told.value).startswith(second)

@@ -72,9 +72,9 @@ class StoredSource:
         return self.columns[name]
 
     def _image(self, index: int) -> np.ndarray:
-        image = self.cut.read(self.images, index)
+        image, clean = self.cut.read_checked(self.images, index)
         validate.side(image.shape, self.info.image_size, lambda: self.images.where(index))
-        bad = validate.count_bad(image)
+        bad = 0 if clean else validate.count_bad(image)
         if bad and self.bad_pixels == "error":
             raise UserError(validate.bad_pixels_message([image], self.images.where(index)))
         if bad and self.bad_pixels == "mask":
@@ -105,6 +105,10 @@ class Cut:
             Unreadable: Whatever reading it raised.
             UserError: It has another number of bands, or is smaller than the crop.
         """
+        return self.read_checked(images, index)[0]
+
+    def read_checked(self, images: Images, index: int) -> tuple[Shaped[np.ndarray, "h w c"], bool]:
+        """Returns what `read` does, and whether all of the stored pixels are known to be good."""
 
         def where() -> str:
             return images.where(index)
@@ -116,9 +120,13 @@ class Cut:
         except Exception as error:  # whatever a truncated record makes a library raise
             raise Unreadable(f"{where()} cannot be read: {error}") from error
         validate.stamp_shape(image.shape, self.bands, where)
-        image = pixels.by_unit(image, self.unit, where)
+        clean = pixels.is_clean(image)
+        if not clean or image.dtype != np.float32:
+            image = pixels.by_unit(image, self.unit, where)
+            clean = clean and (image.dtype.kind != "f" or pixels.is_clean(image))
         picture = self.unit == "display"
-        return fit(image, crop=self.crop, resize=self.resize, picture=picture, where=where)
+        done = fit(image, crop=self.crop, resize=self.resize, picture=picture, where=where)
+        return done, clean
 
 
 def open_source(

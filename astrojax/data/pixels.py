@@ -31,8 +31,8 @@ def by_unit(
         what = {"c": "complex numbers", "V": f"records {image.dtype}"}.get(kind, str(image.dtype))
         raise UserError(f"{where()} holds {what}, not real numbers: split them into bands")
     if kind == "f":
-        filled = image == image.dtype.type(FILL) if image.dtype.itemsize > 2 else None
-        if filled is not None and filled.any():
+        if image.dtype.itemsize > 2 and not is_clean(image):
+            filled = image == image.dtype.type(FILL)
             image = np.where(filled, np.asarray(np.nan, image.dtype), image)
         if image.dtype.itemsize > 4:
             with np.errstate(over="ignore"):
@@ -41,6 +41,14 @@ def by_unit(
     if unit != "display":
         return image.astype(np.float32)
     return _picture(image, where)
+
+
+def is_clean(image: Shaped[np.ndarray, "h w c"]) -> bool:
+    """Returns whether no pixel is a fill value, NaN or infinite; quicker than to ask each."""
+    if image.dtype.kind != "f" or not image.size:
+        return True
+    highest = FILL if image.dtype.itemsize > 2 else np.inf
+    return bool(image.max() < highest and image.min() > -np.inf)  # NaN compares as false
 
 
 def _picture(image: np.ndarray, where: Callable[[], str]) -> np.ndarray:

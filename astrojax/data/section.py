@@ -101,7 +101,8 @@ def parse(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise UserError(f"--set {text} is not key=value")
-        found[key.strip()] = _value(value.strip())
+        none = key.strip() == "split" and value.strip() == "none"  # is a kind of split
+        found[key.strip()] = "none" if none else _value(value.strip())
     return found
 
 
@@ -130,7 +131,7 @@ def put(section: dict[str, Any], key: str, value: Any) -> None:
             raise UserError(f"--set {key}: {name!r} is no section")
     if key in ("path", "table", "directory") and isinstance(value, str):
         value = os.path.abspath(os.path.expanduser(value))
-    section[last] = value
+    section[last] = None if last == "split" and value == "none" else value
 
 
 def divided(section: dict[str, Any], wanted: Any) -> dict[str, Any]:
@@ -152,8 +153,7 @@ def divided(section: dict[str, Any], wanted: Any) -> dict[str, Any]:
         own = detect.own_splits(section)
         return section if own else {**section, "split": dict(split.DEFAULT)}
     if isinstance(wanted, str):
-        name, _, column = wanted.partition(":")
-        wanted = {"name": name} | ({"column": column} if column else {})
+        wanted = {"name": wanted}
     if wanted.get("name") == "none":
         return {**section, "split": None}
     return {**section, "split": split.complete(wanted)}

@@ -138,7 +138,8 @@ def by_column(
         if others:
             raise UserError(
                 f"column {column!r} holds {', '.join(map(repr, others[:5]))}, not only train, "
-                "validation and test; of folds, say which: split.validation=4 and split.test=5"
+                "validation and test; of folds, say which: add --set split.validation=A --set "
+                "split.test=B"
             )
         return named
     sides = np.full(len(text), "train", dtype="U10")
@@ -196,13 +197,22 @@ def _strata(values: np.ndarray) -> np.ndarray:
 def complete(section: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a section `split` with its defaults: fractions 0.8, 0.1 and 0.1, seed 0.
 
+    Args:
+        section: Its keys; `name` may be "KIND:COLUMN", and folds one value or several.
+
     Raises:
         UserError: There is no such kind of split.
     """
-    kind = validate.choice(section.get("name", "id"), tuple(_KINDS), "data.split.name")
+    kind, _, column = str(section.get("name", "id")).partition(":")
+    kind = validate.choice(kind, tuple(_KINDS), "data.split.name")
     usual = {k: v for k, v in DEFAULT.items() if k != "name" and kind != "column"}
     sky = {"cell": 0.25, "link": 1.0} if kind == "sky" else {}
-    return {"name": kind, **usual, **sky, **section}
+    said = {**section, "name": kind} | ({"column": column} if column else {})
+    for name in ("validation", "test"):
+        if name in said:
+            folds = said[name] if isinstance(said[name], tuple | list) else (said[name],)
+            said[name] = tuple(map(str, folds))
+    return {**usual, **sky, **said}
 
 
 def apply(source: Source, section: Mapping[str, Any] | None) -> dict[str, Source]:

@@ -190,9 +190,10 @@ def positions(
 
 def unique_ids(ids: Shaped[np.ndarray, " n"], where: str) -> None:
     """Raises `UserError` if two rows have one id."""
-    values, counts = np.unique(ids, return_counts=True)
-    twice = values[counts > 1]
+    ordered = np.sort(ids)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):
+        twice = np.unique(twice)
         first = ", ".join(map(str, twice[:3]))
         raise UserError(f"{where}: {len(twice)} ids occur more than once, e.g. {first}")
 

@@ -43,7 +43,7 @@ from astrojax.inference.evaluation import restore
 from astrojax.inference.table import Table
 from astrojax.interop import hub
 from astrojax.methods import Method, build
-from astrojax.training import checkpoint
+from astrojax.training import bundle_hashes, checkpoint
 from astrojax.training.run import Run
 
 FILES = ("model.safetensors", "config.json", "card.json")
@@ -51,6 +51,7 @@ _REFERENCE = "reference.safetensors"
 _SPLITS = "splits.safetensors"
 CONTENTS = (*FILES, _REFERENCE, _SPLITS)
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
+_FORMAT = 1  # of bundles; one with another number was written by a later astrojax
 _FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
 _SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
 _FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
@@ -93,6 +94,7 @@ def write(workdir: Path, folder: Path) -> None:
     method = job.method_at(restore(job, workdir))
     card = card_of(job.sources["train"], config, method)
     card |= {"checkpoint": checkpoint_name(workdir), "astrojax": astrojax.__version__}
+    card["format"] = _FORMAT
     reference, card["outside"] = _reference(job, method)
     with files.atomic_write(folder) as temporary:
         temporary.mkdir()
@@ -104,10 +106,9 @@ def write(workdir: Path, folder: Path) -> None:
         if section.get("simulator"):
             section["simulator"] = {**section["simulator"], **dict.fromkeys(_FILE_KEYS)}
         checkpoint.write_config(temporary, {"method": section})
-        card["sha256"] = {
-            name: bundle_arrays.sha256(temporary / name) for name in (*_CHECKED, _SPLITS)
-        }
-        files.write_json(temporary / "card.json", card)
+        names = (*_CHECKED, _SPLITS)
+        card["sha256"] = {name: bundle_hashes.of_file(temporary / name) for name in names}
+        files.write_json(temporary / "card.json", bundle_hashes.sealed(card))
 
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
@@ -304,13 +305,9 @@ def load(folder: str | Path) -> Model:
             raise UserError(f"{folder} is no model bundle: it has no {name}")
     card = _read_card(folder)
     present = [folder / name for name in CONTENTS if (folder / name).is_file()]
-    for name in (*_CHECKED, _SPLITS):  # the last two may be left out of what is shared
-        file = folder / name
-        if file in present and bundle_arrays.sha256(file) != card["sha256"].get(name):
-            raise UserError(
-                f"{file} is not the file that its card describes (SHA-256): the bundle "
-                "is damaged or was changed; copy it again, or export it again"
-            )
+    # The last two may be left out of what is shared.
+    wanted = [name for name in (*_CHECKED, _SPLITS) if folder / name in present]
+    bundle_hashes.check(folder, card, wanted)
     arrays = bundle_arrays.read(folder / "model.safetensors")
     shared = folder / _REFERENCE in present
     with files.reading(f"the bundle {folder}"):
@@ -351,6 +348,11 @@ def _read_card(folder: Path) -> dict[str, Any]:
     checkpoint.check_version(version if "sha256" in card else None, str(folder))
     said = {name: plain(card[name]) for name in inspect.signature(_card).parameters if name in card}
     call(_card, said, path="card")
+    if card.get("format") != _FORMAT:
+        raise UserError(
+            f"{folder} is a bundle of format {str(card.get('format'))[:20]}, and this astrojax "
+            f"({astrojax.__version__}) reads {_FORMAT}: install the one that wrote it ({version})"
+        )
     return card
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arrays of a bundle: read with checks, put into a method, and taken out of one."""
 
-import hashlib
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,12 +9,6 @@ from flax import nnx
 
 from astrojax.errors import UserError
 from astrojax.methods import Method
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

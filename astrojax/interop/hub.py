@@ -160,9 +160,6 @@ def _sentences(where: str) -> Iterator[None]:
             f"({type(error.__cause__ or error).__name__}): check the network, or copy the folder "
             "here by hand"
         ) from None
-    except Exception as error:  # what the library's client raises, whichever it uses
-        if not type(error).__module__.startswith(("httpx", "httpcore", "requests")):
-            raise
-        raise UserError(
-            f"{where} cannot be reached ({type(error).__name__}): check the network"
-        ) from None
+    except Exception as error:  # of its client, whichever it uses, and of its threads after that
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(f"{where} cannot be reached ({reason}): check the network") from error

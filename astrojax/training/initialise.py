@@ -17,6 +17,7 @@ from astrojax.data import units
 from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
 from astrojax.nn.layers import NonTrainable
+from astrojax.training import bundle_hashes
 from astrojax.training.checkpoint import read_config, restore_variables
 
 
@@ -133,13 +134,16 @@ def from_bundle(*, method: nnx.Module, path: str, parts: dict, bands: tuple[str,
         bands: Bands of the images here.
 
     Raises:
-        UserError: There is no such bundle or part, or a shape differs; the message names it.
+        UserError: There is no such bundle or part, it is damaged, or a shape differs; the message
+            names it.
     """
     from astrojax.interop import torch
 
     folder = Path(path)
-    card = files.read_json(folder / "card.json")
-    trained = tuple(card["data"]["bands"])
+    with files.reading(f"the bundle {folder}"):
+        card = files.read_json(folder / "card.json")
+        bundle_hashes.check(folder, card, ["model.safetensors"])
+        trained = tuple(card["data"]["bands"])
     saved = torch.read(folder / "model.safetensors")
     for here, there in parts.items():
         values = {}

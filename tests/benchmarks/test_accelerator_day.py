@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one command for a day with an accelerator: what it runs exists, and it goes on where it was."""
+"""The one command for a day with an accelerator: what it runs exists, and it can be resumed."""
 
 import re
 import shlex

@@ -27,6 +27,7 @@ from PIL import Image
 
 ANY = ""  # a damaged file: one sentence, or it opens, as some damage changes nothing
 OPENS = None
+TABLES = ("similar", "anomalies", "explore", "cluster", "label")  # openers of tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +57,29 @@ def make(root: Path, seeds: int) -> Iterator[Case]:
     (outside / "evil.py").write_text("open(__file__ + '.ran', 'w').close()\n")
     base = root / "base"
     valid.write_all(base)
-    for maker in (links, archives, classes, metadata, pictures, names, catalogues, bundles):
+    for maker in (
+        links,
+        archives,
+        classes,
+        metadata,
+        pictures,
+        names,
+        catalogues,
+        bundles,
+        beside,
+        hub,
+    ):
         for i, (kind, opener, target, sentence, write) in enumerate(maker(outside)):
             folder = root / f"{maker.__name__}-{i:03d}-{kind}"
             folder.mkdir()
             write(folder)
             yield Case(folder.name, opener, target, sentence)
     yield from damaged(root, base, seeds)
+
+
+def _makers() -> tuple:
+    tables = (metadata, names, beside)
+    return (links, archives, classes, pictures, catalogues, bundles, hub, *tables)
 
 
 def damaged(root: Path, base: Path, seeds: int) -> Iterator[Case]:
@@ -335,7 +352,7 @@ def metadata(outside: Path) -> Iterator[tuple]:
                 (folder / "link.h5").symlink_to(outside / "secret.h5")
                 valid.table(folder / f"t{suffix}", section=text)
 
-            for opener in ("similar", "anomalies", "explore"):
+            for opener in TABLES:
                 yield f"{opener}{suffix}-{kind}", opener, f"t{suffix}", sentence, write
 
 
@@ -386,7 +403,7 @@ def names(outside: Path) -> Iterator[tuple]:
     odd += ["\r=1", "\x1b[2J", "\x00", "\u202e", "\u2028", "[/red]", "../../x", "%s%n", "é", ""]
     odd += ["x" * 200_000]
     for i, text in enumerate(odd):
-        for opener in ("similar", "anomalies", "explore"):
+        for opener in TABLES:
 
             def write(folder: Path, text: str = text) -> None:
                 valid.hdf5(folder / "a.h5", ids=[text.replace("\0", ""), "b", "c", "d"])
@@ -489,6 +506,54 @@ def bundles(outside: Path) -> Iterator[tuple]:
             "",
             lambda f, c={key: value}: valid.bundle(f / "bundle", info=c),
         )
+
+
+def beside(outside: Path) -> Iterator[tuple]:
+    """Hidden files beside a table, under the names of those that writers leave when killed."""
+    away = f"../{outside.name}"
+    notes: dict[str, Any] = {
+        "remove": {"rename": [], "remove": [f"{away}/secret.csv"]},
+        "remove-all": {"rename": [], "remove": [away]},
+        "move-in": {"rename": [[f"{away}/secret.csv", "o.csv"]], "remove": []},
+        "move-out": {"rename": [[".o.7.partial.csv", f"{away}/secret.csv"]], "remove": []},
+        "list": [1],
+    }
+    for opener, out in (("similar", "o.csv"), ("explore", "o.html"), ("cluster", "o.parquet")):
+        for kind, note in notes.items():
+
+            def write(folder: Path, note: Any = note, out: str = out) -> None:
+                valid.hdf5(folder / "a.h5")
+                valid.table(folder / "t.parquet")
+                (folder / f".{out}.complete").write_text(json.dumps(note))
+                name = Path(f".o.7.partial{Path(out).suffix}")
+                (folder / name).symlink_to(outside / "secret.csv")
+                (folder / f".{out}.parts").symlink_to(outside)
+
+            yield f"{opener}-{kind}", opener, "t.parquet", ANY, write
+
+
+def hub(outside: Path) -> Iterator[tuple]:
+    """Models on a hub whose files have names of elsewhere, or are code."""
+    evil = pickle.dumps(Evil())
+    extra = {
+        "slip": {f"../../{outside.name}/x": b"x", str(outside / "y"): b"y"},
+        "code": {"evil.py": (outside / "evil.py").read_bytes(), "modeling.py": b"import evil"},
+        "pickle": {"pytorch_model.bin": evil, "model.pkl": evil},
+    }
+    for kind, files in extra.items():
+
+        def write(folder: Path, files: dict[str, bytes] = files) -> None:
+            valid.bundle(folder / "bundle")
+            (folder / "more.json").write_text(json.dumps({k: v.hex() for k, v in files.items()}))
+
+        yield kind, "hub", "bundle", OPENS, write
+    for name in ("model.safetensors", "card.json", "config.json"):
+
+        def replace(folder: Path, name: str = name) -> None:
+            valid.bundle(folder / "bundle")
+            (folder / "bundle" / name).write_bytes(evil)
+
+        yield name, "hub", "bundle", "", replace
 
 
 if __name__ == "__main__":

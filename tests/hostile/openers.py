@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a user would open each kind of file: the real readers and commands, all images read."""
 
+import functools
+import json
+import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from astropy.table import Table
 from astrojax.errors import UserError
 
 INFO = {**valid.INFO, "bands": ("g", "r")}
+HUB: list[int] = []  # the port of the hub on this machine, once it is needed
 COLOR = {"bands": ("r", "g", "b"), "pixel_scale": None, "unit": "display"}
 
 
@@ -130,10 +136,75 @@ def _explore(path: Path) -> None:
     _command("explore", path, "--method", "pca", "--out", out)
 
 
+def _cluster(path: Path) -> None:
+    _command("cluster", path, "--num-clusters", "2", "--out", str(path.with_name("o.parquet")))
+
+
+def _label(path: Path) -> None:
+    from astrojax.inference import contact_sheet, label_file, label_server, labelling, search
+    from astrojax.inference.stamp_pictures import Pictures
+
+    order: dict[str, Any] = {"order": "uncertainty", "examples": (), "limit": 9, "seed": 0}
+    with label_file.LabelFile(path.with_name("labels.csv")) as file:
+        label_file.check_classes("a,b", list(file.labels().values()))
+        rows, classes = search.Rows(path), ("a", "b")
+        pictures = Pictures(contact_sheet.images_of(path, None, optional=False))
+        work = labelling.begin(rows, file, classes=classes, refit_every=0, **order)
+        with label_server.LabelServer(work, pictures, title=path.stem) as server:
+            server.page()
+            server.state()
+        for name in work.ids:
+            pictures.png(str(name))
+
+
+def _finetune(path: Path) -> None:
+    from astrojax.data.info import DataInfo
+    from astrojax.data.open import Dataset
+    from astrojax.data.source import ArraySource
+    from astrojax.inference import workflow
+
+    columns = {"image": valid.pixels(), "id": np.arange(valid.N), "label": np.arange(valid.N) % 2}
+    source = ArraySource(columns, DataInfo(("g", "r"), valid.SIDE, unit="arbitrary"))
+    workflow.prepare(path, Dataset({"train": source}, None), "label", task="classes")
+
+
+def _hub(path: Path) -> None:
+    import astrojax
+
+    server = _server()
+    server.models["me/tiny"] = {p.name: p.read_bytes() for p in path.iterdir()}
+    more = path.with_name("more.json")
+    if more.exists():
+        server.models["me/tiny"] |= {
+            name: bytes.fromhex(text) for name, text in json.loads(more.read_text()).items()
+        }
+    from huggingface_hub import constants
+
+    constants.HF_HUB_CACHE = str(path.with_name("cache"))
+    astrojax.load("hf://me/tiny").embed(valid.pixels())
+
+
+@functools.cache
+def _server() -> Any:
+    """Returns a hub on this machine; to be called before the hub's library is imported."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+    import fake_hub
+
+    assert "huggingface_hub" not in sys.modules
+    server: Any = fake_hub.ThreadingHTTPServer(("127.0.0.1", 0), fake_hub.FakeHub)
+    server.models, server.private, server.fetched = {}, {}, []
+    server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    HUB.append(server.server_address[1])
+    os.environ |= {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+HELPERS = ("_read", "_command", "_server")
 OPENERS: dict[str, Callable[[Path], None]] = {
     name.removeprefix("_"): function
     for name, function in list(globals().items())
-    if name.startswith("_") and callable(function) and name not in ("_read", "_command")
+    if name.startswith("_") and callable(function) and name not in HELPERS
 }
 
 

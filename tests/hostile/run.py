@@ -67,6 +67,8 @@ class Audit:
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
             return
+        if event == "socket.connect" and arguments[1][1:2] == tuple(openers.HUB):
+            return
         if event.startswith((*STARTS, "socket.connect")) and arguments[0] != "lscpu":
             # joblib counts the cores with lscpu, whatever the data.
             self.found.append(f"{event} {arguments!r}"[:300])

@@ -43,6 +43,9 @@ FILES = [
     ("similar", "t.parquet", ["t.parquet", "a.h5"]),
     ("anomalies", "t.fits", ["t.fits"]),
     ("explore", "t.parquet", ["t.parquet"]),
+    ("cluster", "t.parquet", ["t.parquet"]),
+    ("label", "t.parquet", ["labels.csv"]),
+    ("finetune", "bundle", ["bundle/card.json", "bundle/model.safetensors"]),
     ("bundle", "bundle", [f"bundle/{n}" for n in ("card.json", "config.json")]),
     ("bundle", "bundle", ["bundle/model.safetensors", "bundle/reference.safetensors"]),
     ("weights", "a.safetensors", ["a.safetensors"]),
@@ -70,10 +73,13 @@ def write_all(base: Path) -> None:
     pq.write_table(pa.table(rows), base / "encoded" / "a.parquet")
     tfds(base / "tfds")
     Table({"id": np.arange(N), "z": np.linspace(0, 1, N)}).write(base / "catalogue" / "c.csv")
-    for opener, suffix in (("similar", "parquet"), ("anomalies", "fits"), ("explore", "parquet")):
+    for opener in ("similar", "anomalies", "explore", "cluster", "label"):
         hdf5(base / opener / "a.h5")
-        table(base / opener / f"t.{suffix}")
+        table(base / opener / ("t.fits" if opener == "anomalies" else "t.parquet"))
+    labels = "".join(f"{i},{name},2026-01-01T00:00:00Z\n" for i, name in enumerate("abab"))
+    (base / "label" / "labels.csv").write_text(f"id,label,time\n{labels}")
     bundle(base / "bundle" / "bundle")
+    bundle(base / "finetune" / "bundle")
     from safetensors.numpy import save_file
 
     save_file({"a": pixels(), "b": np.arange(3)}, base / "weights" / "a.safetensors")
@@ -138,7 +144,7 @@ def bundle(
 
     import astrojax
     from astrojax.inference import bundle as bundles
-    from astrojax.training import checkpoint
+    from astrojax.training import bundle_hashes, checkpoint
 
     section, described, arrays = _untrained()
     folder.mkdir(parents=True)
@@ -152,7 +158,10 @@ def bundle(
     said |= {"outside": {"k": 3, "percentile": 99.0, "threshold": 1.0}}
     hashes = {n: (folder / n).read_bytes() for n in bundles._CHECKED}
     said["sha256"] = {n: hashlib.sha256(data).hexdigest() for n, data in hashes.items()}
-    (folder / "card.json").write_text(json.dumps(said | (card or {})))
+    said |= {"format": 1} | (card or {})
+    if isinstance(said["sha256"], dict):
+        said = bundle_hashes.sealed(said)
+    (folder / "card.json").write_text(json.dumps(said))
 
 
 @functools.cache

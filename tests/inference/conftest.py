@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One tiny trained run, and images for it in several formats."""
 
+import sys
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from astropy.table import Table
 
 from astrojax.inference import model as models
 from astrojax.training import loop
+
+sys.path.insert(0, str(Path(__file__).parent))  # for fake_hub
 
 BANDS, SIZE = ("g", "r"), 20
 N = 60

@@ -13,6 +13,7 @@ from astrojax.data.info import DataInfo
 from astrojax.errors import UserError
 from astrojax.inference.embedder import embed
 from astrojax.inference.evaluation import restore
+from astrojax.training import bundle_hashes
 from astrojax.training.checkpoint import read_config
 from astrojax.training.run import Run
 
@@ -90,7 +91,7 @@ def rewritten(bundle, folder, name, change):
     change(other / name)
     card = json.loads((other / "card.json").read_text())
     card["sha256"][name] = hashlib.sha256((other / name).read_bytes()).hexdigest()
-    (other / "card.json").write_text(json.dumps(card))
+    (other / "card.json").write_text(json.dumps(bundle_hashes.sealed(card)))
     return other
 
 
@@ -120,6 +121,19 @@ def test_arrays_that_do_not_fit_are_named(bundle, tmp_path, edit, message):
 
     with pytest.raises(UserError, match=message):
         astrojax.load(rewritten(bundle, tmp_path, "model.safetensors", change))
+
+
+def test_a_changed_card_and_a_later_format_are_noticed(bundle, tmp_path):
+    card = json.loads((bundle / "card.json").read_text())
+    spread = [2 * v for v in card["pixel_spread"]]
+    for change, message in (
+        (card | {"pixel_spread": spread}, "card.json is not as it was written"),
+        (bundle_hashes.sealed(card | {"format": 2}), "a bundle of format 2"),
+    ):
+        other = shutil.copytree(bundle, tmp_path / "other", dirs_exist_ok=True)
+        (other / "card.json").write_text(json.dumps(change))
+        with pytest.raises(UserError, match=message):
+            astrojax.load(other)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "reference.safetensors"])

@@ -12,6 +12,7 @@ hub has it, images as {bytes, path} records or nested arrays, class names from t
 import dataclasses
 import glob
 import json
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -305,7 +306,7 @@ class ParquetImages:
 
     def _reshape(self, flat: np.ndarray, index: int) -> np.ndarray:
         shape = self.stored.shape or ()
-        if flat.size != np.prod(shape):
+        if flat.size != math.prod(shape):
             raise pictures.Unreadable(
                 f"{self.where(index)}: {flat.size} pixels, but data.shape is {shape}"
             )
