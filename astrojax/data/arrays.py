@@ -22,6 +22,7 @@ from astrojax.errors import UserError
 from astrojax.files import atomic_write
 
 WHERE = "the arrays"
+_SIDE = "split_of_arrays"  # a name that no catalogue has
 
 
 class MemoryImages:
@@ -185,13 +186,13 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
                 file["images"][row] = source[index]["image"]
                 row += 1
         side = np.concatenate([np.full(len(s), k, dtype="S10") for k, s in sources.items()])
-        file["split"] = side
+        file[_SIDE] = side
         for name in names:
             file[name] = _storable(sources, name, info.classes)
     if before is not None and before[0] == _digest(path):
         # The same arrays: a run that goes on compares the time of its files.
         os.utime(path, ns=(before[1].st_atime_ns, before[1].st_mtime_ns))
-    columns = {name: name for name in (*names, "split")} | {"image": "images"}
+    columns = {name: name for name in (*names, _SIDE)} | {"image": "images"}
     return {
         "name": "hdf5",
         "path": str(path.resolve()),
@@ -205,7 +206,7 @@ def store(sources: Mapping[str, Source], folder: Path) -> dict[str, Any]:
             "noise": info.noise,
             "extinction": info.extinction,
         },
-        "split": {"name": "column", "column": "split"},
+        "split": {"name": "column", "column": _SIDE},
     }
 
 

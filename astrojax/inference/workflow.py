@@ -189,53 +189,57 @@ def finetune(
     """Trains a head, and as asked the backbone below it, to predict columns of the data.
 
     Args:
-        source: A run, a bundle, `hf://owner/name[@revision]`, weights of torchvision or timm.
+        source: A run, a bundle, `hf://owner/name[@revision]`, or weights of torchvision or timm.
         data: Labelled data; objects without a label are left out of the training.
         target: Column or columns to predict.
         workdir: Folder of the run.
-        task: What the target is (see `finetuning.Target`); None to see it in the values.
-        scheme: "head" alone; "gradual", it first and then all; "full"; "scratch", no weights.
+        task: "classes", "labels", "votes", "number" or "redshift" (see `finetuning.Target`); None
+            to see it in the values.
+        scheme: "head" trains the head alone; "gradual" the head first and then everything; "full"
+            everything; "scratch" everything from random weights.
         balanced: Whether classes weigh by the inverse of their share.
         layer_decay: Factor of the rate from one layer of the backbone to the one below it.
-        size: How long it is at most.
-        compare: Whether the head alone, and the network from random weights, are trained too.
-        arch: Architecture of a file of weights, e.g. "torchvision/resnet18"; None to see it.
-        stem: How the first convolution of such weights is made for other bands: "mean", "repeat"
-            or "fresh" (see `interop.torch.load`); a run or a bundle goes by the names of bands.
+        size: How long the run is at most.
+        compare: Whether "scratch" and "head" run too: `workdir/comparison.json`.
+        arch: Architecture of a file of weights, or None to see it.
+        stem: What becomes of the first convolution of such weights for other bands: "mean",
+            "repeat" or "fresh" (see `interop.torch.load`). A run's follow the bands' names.
         **changes: Config keys to change.
 
     Returns:
         The model, from the bundle in `workdir/bundle`.
 
     Raises:
-        UserError: Data, network and target do not fit; nothing was computed yet.
+        UserError: The data do not fit the network, or the target not the data.
     """
-    workdir = Path(workdir)
-    names = (target,) if isinstance(target, str) else tuple(target)
+    workdir, names = Path(workdir), (target,) if isinstance(target, str) else tuple(target)
     data, found = finetuning.find_target(data, names, task)
     start = starts.open_start(source, data, arch=arch, stem=stem)
     data = stored(data, workdir)
     options: dict[str, Any] = {"balanced": balanced, "layer_decay": layer_decay, "size": size}
     options["epochs"] = changes.get("epochs")
-
-    def trained(scheme: finetuning.Scheme, folder: Path) -> Trained:
-        config = finetuning.build(start, data, found, scheme=scheme, **options)
+    runs = {}
+    for one, folder in _folders(workdir, scheme, compare).items():
+        config = finetuning.build(start, data, found, scheme=one, **options)
         change(config, changes)
         finish(config, folder)
-        return Trained(folder)
-
-    runs = {scheme: trained(scheme, workdir)}
+        runs[one] = Trained(folder)
     if compare:
-        others: tuple[finetuning.Scheme, ...] = ("head", "scratch")
-        runs |= {name: trained(name, workdir / name) for name in others if name not in runs}
-        _write_comparison(workdir / _COMPARISON, runs)
+        table = {name: run.metrics for name, run in runs.items()}
+        files.write_json(workdir / _COMPARISON, table)
+        print(json.dumps(table, indent=2))
     return runs[scheme].model
 
 
-def _write_comparison(path: Path, runs: Mapping[str, Trained]) -> None:
-    table = {name: run.metrics for name, run in runs.items()}
-    files.write_json(path, table)
-    print(json.dumps(table, indent=2))
+def _folders(
+    workdir: Path, scheme: finetuning.Scheme, compare: bool
+) -> dict[finetuning.Scheme, Path]:
+    """Returns {scheme: folder of its run}, the one that is asked for first."""
+    folders: dict[finetuning.Scheme, Path] = {scheme: workdir}
+    if compare:
+        folders.setdefault("head", workdir / "head")
+        folders.setdefault("scratch", workdir / "scratch")
+    return folders
 
 
 def said_before(source: str, where: str) -> dict[str, Any]:

@@ -54,11 +54,9 @@ def test_the_same_arrays_are_the_same_data_to_a_run_that_goes_on(data, tmp_path)
         section = workflow.stored(data, tmp_path).section
         kept.append((section, (tmp_path / "arrays.h5").stat().st_mtime_ns))
     assert kept[0] == kept[1]
-    there = dict(astrojax.open_data(tmp_path / "arrays.h5", split="column:split"))
-    merging = [there["train"].column("merging"), data["train"].column("merging")]
-    known = [
-        np.isfinite(np.ma.filled(m.astype(float), np.nan)) for m in map(np.ma.asarray, merging)
-    ]
+    there = dict(astrojax.open_data(tmp_path / "arrays.h5", split="column:split_of_arrays"))
+    both = [np.ma.asarray(d["train"].column("merging"), float) for d in (there, data)]
+    known = [np.isfinite(values.filled(np.nan)) for values in both]
     np.testing.assert_array_equal(*known)
 
 

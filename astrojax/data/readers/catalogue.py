@@ -51,8 +51,7 @@ def load(
 
     Args:
         table: The catalogue file.
-        cutouts: The images; in a config their section, e.g. {"name": "fits", ...}, with `split`
-            None.
+        cutouts: The images; in a config their section, {"name": "fits", ...}, without `split`.
         columns: {standard name: column of the table, or a tuple of columns}.
         hdu: Which table of a file with several: index or EXTNAME in FITS, path in HDF5, index or ID
             in a VOTable; None for the first.
@@ -61,8 +60,7 @@ def load(
         position_unit: "degree", "hourangle" (right ascension), or None: what the table's column
             says, else degrees. Where no right ascension is above 24, the cutouts' positions have
             to agree with that; it is an error where they do not, or have none.
-        unmatched: What of objects without a cutout and cutouts without an object: "error" or
-            "drop".
+        unmatched: What of objects without a cutout, and of cutouts without one: "error", "drop".
         unmatched_file: CSV file for their ids, or None.
         select: {column of the table: (lowest, highest)}; rows outside, or NaN, are left out.
         classes: The classes wanted, in order, as in `astrojax.data.readers.npz`; None: all.
@@ -84,18 +82,14 @@ def load(
     clean, class_names = _encoded(clean, classes, others, left, file.name)
     rows, partners = _match(clean, cutouts, match, radius_arcsec, file.name)
     left |= _report(clean, cutouts, rows, partners, unmatched, unmatched_file)
-    _tell(file.name, left)
+    if any(left.values()):
+        told = ", ".join(f"{n} {why}" for why, n in left.items() if n)
+        logging.info("%s: %s", file.name, told)
     bands = columns.get("magnitude")
     bands = bands if isinstance(bands, tuple) and len(bands) != len(cutouts.info.bands) else None
     joined = JoinedSource(clean, rows, cutouts, partners, class_names, bands)
     joined.info = joined.info.leaving_out(left)
     return apply(joined, split)
-
-
-def _tell(name: str, left: Mapping[str, int]) -> None:
-    told = ", ".join(f"{count} {why}" for why, count in left.items() if count)
-    if told:
-        logging.info("%s: %s", name, told)
 
 
 class JoinedSource:
@@ -209,8 +203,9 @@ def _match(
     """Returns rows of the catalogue, in order, and the stamp of each."""
     if match == "id":
         validate.key("id", columns, f"data.columns (for {where})")
-        place = {str(name): i for i, name in enumerate(stamps.column("id"))}
-        partner = np.array([place.get(str(name), -1) for name in columns["id"]], int)
+        there, here = (np.asarray(c).astype(str) for c in (stamps.column("id"), columns["id"]))
+        place = dict(zip(there.tolist(), range(len(there)), strict=True))
+        partner = np.array([place.get(name, -1) for name in here.tolist()], int)
         if not (partner >= 0).any():
             raise UserError(
                 f"no id of {where} (e.g. {columns['id'][0]}) is the id of a cutout "
@@ -258,6 +253,12 @@ def _positions(stamps: Source, rows: np.ndarray | None = None) -> np.ndarray:
     return places if rows is None else places[rows]
 
 
+def _others(size: int, rows: np.ndarray) -> np.ndarray:
+    left = np.ones(size, bool)
+    left[rows] = False
+    return np.flatnonzero(left)
+
+
 def _report(
     columns: Mapping[str, np.ndarray],
     stamps: Source,
@@ -268,8 +269,7 @@ def _report(
 ) -> dict[str, int]:
     """Counts what has no partner, writes the ids, and stops unless told to go on."""
     size = len(next(iter(columns.values())))
-    objects = np.setdiff1d(np.arange(size), rows)
-    cutouts = np.setdiff1d(np.arange(len(stamps)), partners)
+    objects, cutouts = _others(size, rows), _others(len(stamps), partners)
     left = {
         "rows of the catalogue without a cutout": len(objects),
         "cutouts without a row in the catalogue": len(cutouts),
