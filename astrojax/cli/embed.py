@@ -80,10 +80,11 @@ def _write(
     given: argparse.Namespace, out: Path, command: str, *, embedding: bool, predictions: bool
 ) -> None:
     from astrojax.inference import model, stream
+    from astrojax.inference.array_model import check_heads
 
     trained = model.open_model(given.workdir, given.model)
     if predictions:
-        model.check_heads(trained)
+        check_heads(trained)
     opened = open_for(trained, given)
     wanted = stream.Wanted(
         embedding=embedding,

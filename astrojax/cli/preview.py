@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _preview(given: argparse.Namespace, command: str) -> None:
     from astrojax.data import detect, section
     from astrojax.data.open import open_data
-    from astrojax.inference import preview, writers
+    from astrojax.inference import data_preview, writers
     from astrojax.training.recipes.pretraining import RECIPES
 
     if given.data is None:
@@ -58,7 +58,7 @@ def _preview(given: argparse.Namespace, command: str) -> None:
         settings.setdefault("bad_pixels", "keep")
     data = open_data(given.data, **settings)
     with writers.new_files(out, out.with_suffix(".png"), overwrite=given.overwrite):
-        for part in preview.write(data, out, recipe=given.recipe, size=given.size):
+        for part in data_preview.write(data, out, recipe=given.recipe, size=given.size):
             print(f"\n{part.heading}")
             for name, *values in part.rows:
                 print(f"  {name:<30}{'; '.join(values)}")

@@ -18,7 +18,6 @@ hashes of the ids of the objects of each split (`membership.py`).
 import hashlib
 import inspect
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,18 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Bool, Float, Num
 
 import astrojax
-from astrojax import distributed, files
+from astrojax import files
 from astrojax.config import call, plain
-from astrojax.data.arrays import as_images
 from astrojax.data.info import DataInfo
-from astrojax.data.source import ArraySource, Source, Subset
-from astrojax.data.validate import same_data
+from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 from astrojax.evaluate.anomaly import knn_distance
-from astrojax.inference import bundle_arrays, membership
-from astrojax.inference.embedder import Embedder, embed
+from astrojax.inference import bundle_arrays, membership, stream
+from astrojax.inference.array_model import SAMPLE, ArrayModel, pixel_spread
+from astrojax.inference.embedder import Embedder
 from astrojax.inference.evaluation import restore
-from astrojax.inference.table import Table
 from astrojax.interop import hub
 from astrojax.methods import Method, build
 from astrojax.training import bundle_hashes, checkpoint
@@ -53,8 +49,6 @@ CONTENTS = (*FILES, _REFERENCE, _SPLITS)
 _CHECKED = ("model.safetensors", "config.json", _REFERENCE)  # by the hashes on the card
 _FORMAT = 1  # of bundles; one with another number was written by a later astrojax
 _FILE_KEYS = ("psfs", "stamps")  # of a simulator, which only training needs
-_SAMPLE = 256  # training stamps that the card's pixel statistics are taken from
-_FACTOR = 10.0  # a band whose spread differs by more is in another unit, or is another band
 _TRAINING, _VALIDATION = 4096, 2048  # images of the reference, and of those that set its threshold
 _NEIGHBOURS, _PERCENTILE = 10, 99.0
 
@@ -113,7 +107,7 @@ def write(workdir: Path, folder: Path) -> None:
 
 def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str, Any]:
     """Returns the preprocessing card of a training set: a JSON object."""
-    rows = np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int)
+    rows = np.linspace(0, len(source) - 1, min(SAMPLE, len(source))).astype(int)
     pixels = np.stack([source[int(i)]["image"] for i in rows]).astype(np.float64)
     text = json.dumps(config, sort_keys=True)
     return {
@@ -122,15 +116,10 @@ def card_of(source: Source, config: dict[str, Any], method: Method) -> dict[str,
         # What a network sees of images that it resamples first is not a number of pixels.
         "crop": None if getattr(method, "resize", None) else getattr(method, "crop", None),
         "stretch": config["method"].get("stretch"),
-        "pixel_spread": [float(s) for s in _spread(pixels)],
+        "pixel_spread": [float(s) for s in pixel_spread(pixels)],
         "trained_on": f"{len(source)} images of data.name={config['data']['name']!r}",
         "config_hash": hashlib.sha256(text.encode()).hexdigest()[:12],
     }
-
-
-def _spread(images: np.ndarray) -> np.ndarray:
-    """Typical standard deviation of a stamp's pixels, by band; a few bright stars do not count."""
-    return np.median(images.std(axis=(1, 2)), axis=0)
 
 
 def checkpoint_name(workdir: str | Path) -> str:
@@ -158,29 +147,11 @@ def _reference(job: Run, method: Method) -> tuple[np.ndarray, dict[str, float]]:
     return reference, {"k": k, "percentile": _PERCENTILE, "threshold": float(threshold)}
 
 
-class Model:
-    """A trained method with its card.
+class Model(ArrayModel):
+    """A trained method with its card, for images in memory and for sources of them.
 
-    Attributes:
-        method: The method; its `embed` and `predict` take raw images.
-        card: What the images have to be.
-        info: The card's data description.
-        reference: Embeddings of training images [m d]; None in a bundle of an older version.
-        hash: Twelve hex digits of the bundle's files.
-        splits: What `membership.of` returned; {} in a bundle of an older version.
+    Its attributes are those of `ArrayModel`.
     """
-
-    def __init__(
-        self,
-        method: Method,
-        card: dict[str, Any],
-        reference: np.ndarray | None,
-        hash: str,
-        splits: Mapping[str, np.ndarray] | None = None,
-    ):
-        self.method, self.card, self.reference, self.hash = method, card, reference, hash
-        self.splits = splits or {}
-        self.info = DataInfo.from_json(card["data"])
 
     def embed(self, images: Any, *, info: DataInfo | None = None) -> Any:
         """Representations of images.
@@ -215,73 +186,9 @@ class Model:
         return self.table(np.asarray(images), info=info).predictions
 
     def _joined(self, source: Any, *, embedding: bool, predictions: bool) -> Any:
-        from astrojax.inference import stream  # which imports this module
-
         if isinstance(source, Mapping):
             raise UserError(f"say which split: one of data[{'], data['.join(map(repr, source))}]")
         return stream.in_memory(self, source, embedding=embedding, predictions=predictions)
-
-    def table(self, images: Num[np.ndarray, "n h w c"], *, info: DataInfo | None) -> Table:
-        """Returns embeddings and predictions of images, after the checks against the card."""
-        images = as_images(images)
-        self.check(images, info)
-        source = ArraySource({"image": images}, self.info)
-        mesh = distributed.make_mesh(fsdp=1)
-        return embed(self.method, source, batch_size=256, threads=0, mesh=mesh)
-
-    def distance(self, embedding: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        """Mean distance to the nearest embedded training images, in their standard deviations.
-
-        NaN for embeddings that are not finite, and where the bundle has no reference.
-        """
-        found = np.full(len(embedding), np.nan)
-        finite = np.isfinite(embedding).all(axis=1)
-        if self.reference is not None and finite.any():
-            k = self.card["outside"]["k"]
-            found[finite] = knn_distance(self.reference, embedding[finite], k=k)
-        return found
-
-    def outside(self, distance: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Returns whether distances are beyond those of 99% of the validation images.
-
-        A distance that is not known, NaN, is.
-        """
-        return ~(distance <= self.card["outside"]["threshold"])
-
-    def check(self, images: Num[np.ndarray, "n h w c"], info: DataInfo | None) -> None:
-        """Refuses images that contradict the card, and warns of those that look like it.
-
-        Raises:
-            UserError: Another number of bands, stamps smaller than the crop, pixels that are not
-                finite, or an `info` that differs from the card's.
-        """
-        if info is not None:
-            same_data(self.info, info)
-        bands = len(self.info.bands)
-        if images.ndim != 4 or images.shape[-1] != bands:
-            raise UserError(
-                f"the images have shape {images.shape}; this model takes [n, h, w, {bands}] with "
-                f"the bands {', '.join(self.info.bands)}"
-            )
-        crop = self.card["crop"] or 0
-        if min(images.shape[1:3]) < crop:
-            raise UserError(
-                f"the images are {images.shape[1]} x {images.shape[2]} pixels; this model needs "
-                f"at least {crop} x {crop}"
-            )
-        if not np.isfinite(images).all():
-            raise UserError("the images have NaN or infinite pixels: mask or remove them first")
-        spread = _spread(images[:_SAMPLE].astype(np.float64))
-        for band, here, there in zip(
-            self.info.bands, spread, self.card["pixel_spread"], strict=True
-        ):
-            if there > 0 and not there / _FACTOR < here < there * _FACTOR:
-                warnings.warn(
-                    f"pixels of band {band} spread by {here:.3g}, {there:.3g} in training: is the "
-                    f"unit {self.info.unit}, and are the bands in the order "
-                    f"{', '.join(self.info.bands)}?",
-                    stacklevel=3,
-                )
 
 
 def load(folder: str | Path) -> Model:

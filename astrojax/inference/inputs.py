@@ -22,7 +22,7 @@ from astrojax.data.open import hinted, open_sources
 from astrojax.data.source import Source
 from astrojax.errors import UserError
 from astrojax.inference import flags
-from astrojax.inference.bundle import Model
+from astrojax.inference.array_model import ArrayModel
 from astrojax.training import checkpoint
 
 _SAMPLE = 64  # images compared with the statistics on the card
@@ -57,7 +57,7 @@ def open_data(
     split: str | None,
     as_trained: bool,
     workdir: str | None,
-    model: Model,
+    model: ArrayModel,
 ) -> Opened:
     """Opens what a command is to be applied to.
 
@@ -108,8 +108,8 @@ def reopen(section: dict[str, Any], split: str | None, text: str) -> Opened:
     return Opened(source, section, split, f"{text}: {len(source)} images")
 
 
-def compare(model: Model, opened: Opened) -> None:
-    """Refuses data that the model is not for; see `Model.check`.
+def compare(model: ArrayModel, opened: Opened) -> None:
+    """Refuses data that the model is not for; see `ArrayModel.check`.
 
     Raises:
         UserError: A difference between the card and the images, which it names.
@@ -155,7 +155,7 @@ def own_section(workdir: str) -> dict[str, Any]:
 
 
 def _section(
-    data: str, changes: dict[str, Any], split: str | None, as_trained: bool, model: Model
+    data: str, changes: dict[str, Any], split: str | None, as_trained: bool, model: ArrayModel
 ) -> dict[str, Any]:
     """Returns the data section of files that have none yet."""
     deredden = changes.pop("deredden", model.card["dereddened"])

@@ -11,7 +11,6 @@ from pathlib import Path
 from astrojax import files
 from astrojax.errors import UserError
 from astrojax.inference import bundle
-from astrojax.methods import Method
 from astrojax.training import checkpoint
 
 FOLDER = "bundle"  # in a run's folder
@@ -75,12 +74,3 @@ def _checkpoint(folder: Path) -> str | None:
         return card.get("checkpoint")
     except (OSError, ValueError, AttributeError):  # none, or a damaged one, is made again
         return None
-
-
-def check_heads(model: bundle.Model) -> None:
-    """Raises `UserError` if a model has no heads, and so predicts nothing."""
-    if type(model.method).predict is Method.predict:
-        raise UserError(
-            f"{type(model.method).__name__} has no heads, so it predicts nothing: embed the images "
-            "with astrojax embed"
-        )

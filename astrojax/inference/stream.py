@@ -21,11 +21,10 @@ from astrojax.data import fingerprint, validate
 from astrojax.data.source import Source, Subset
 from astrojax.errors import UserError
 from astrojax.inference import fields, flags, membership, table_metadata, writers
-from astrojax.inference.bundle import Model
+from astrojax.inference.array_model import ArrayModel, check_heads
 from astrojax.inference.embedder import Embedder
 from astrojax.inference.flags import Inspected
 from astrojax.inference.inputs import Opened, compare
-from astrojax.inference.model import check_heads
 from astrojax.inference.shards import DATA, Parts
 
 
@@ -52,7 +51,7 @@ class Wanted:
 
 
 def run(
-    model: Model, opened: Opened, out: Path, wanted: Wanted, *, command: str, overwrite: bool
+    model: ArrayModel, opened: Opened, out: Path, wanted: Wanted, *, command: str, overwrite: bool
 ) -> Path:
     """Makes the table, or goes on where an earlier start of the same command was stopped.
 
@@ -96,7 +95,7 @@ def run(
     return out
 
 
-def in_memory(model: Model, source: Source, *, embedding: bool, predictions: bool) -> Any:
+def in_memory(model: ArrayModel, source: Source, *, embedding: bool, predictions: bool) -> Any:
     """Returns the table of a source as an astropy table, whose columns have units and meanings.
 
     Args:
@@ -135,7 +134,7 @@ def in_memory(model: Model, source: Source, *, embedding: bool, predictions: boo
 
 
 def _parts(
-    model: Model, source: Source, wanted: Wanted, progress: "Progress"
+    model: ArrayModel, source: Source, wanted: Wanted, progress: "Progress"
 ) -> Iterator[dict[str, np.ndarray]]:
     """Results of `wanted.chunk` objects at a time."""
     mesh = distributed.make_mesh(fsdp=1)
@@ -173,7 +172,7 @@ def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _fields(
-    model: Model,
+    model: ArrayModel,
     source: Source,
     wanted: Wanted,
     columns: Mapping[str, np.ndarray],
@@ -202,7 +201,7 @@ def _fields(
     return [*made, *fields.distinct(beside, own)]
 
 
-def _identity(model: Model, opened: Opened, wanted: Wanted) -> dict[str, Any]:
+def _identity(model: ArrayModel, opened: Opened, wanted: Wanted) -> dict[str, Any]:
     """Returns what the rows of a table depend on."""
     contents = dataclasses.asdict(wanted)
     for name in ("batch_size", "threads", "chunk"):  # how it is made, not what
@@ -217,7 +216,7 @@ def _identity(model: Model, opened: Opened, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _provenance(model: Model, opened: Opened, out: Path, command: str) -> dict[str, str | int]:
+def _provenance(model: ArrayModel, opened: Opened, out: Path, command: str) -> dict[str, str | int]:
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)  # FITS dates are UTC
     return {
         "model": f"{type(model.method).__name__}, trained on {model.card['trained_on']}",
