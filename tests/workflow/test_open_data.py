@@ -169,7 +169,7 @@ def test_mistakes_are_one_sentence_with_the_remedy(files, survey, pixels):
         with pytest.raises(UserError, match=message) as told:
             astrojax.open_data(files / where, **settings)
         assert "\n" not in str(told.value)
-    with pytest.raises(UserError, match="differ in length"):
+    with pytest.raises(UserError, match="96 values of id, but 4 stamps"):
         astrojax.open_data(images[:4], catalogue=columns, **pixels)
     with pytest.raises(UserError, match=r"have to be numbers \[n, h, w, bands\]"):
         astrojax.open_data(np.zeros(5), **pixels)
