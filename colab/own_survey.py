@@ -56,7 +56,7 @@ def write_catalogue(names, made):
     columns["MAG_R"] = made.column("magnitude")[:, 1]
     columns["ZSPEC"] = np.nan_to_num(made.column("redshift"), nan=-1.0)
     columns["FOLD"] = np.arange(COUNT) % 5
-    columns["SPLIT"] = np.array(["train", "train", "train", "validation", "test"])[columns["FOLD"]]
+    columns["SAMPLE"] = np.array(["train", "train", "train", "validation", "test"])[columns["FOLD"]]
     Table(columns).write("catalogue.fits", overwrite=True)
 
 

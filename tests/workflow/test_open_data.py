@@ -11,6 +11,7 @@ from astropy.table import Table
 from PIL import Image
 
 import astrojax
+from astrojax.data import section
 from astrojax.errors import UserError
 
 
@@ -124,6 +125,25 @@ def test_data_are_divided_as_asked(survey, pixels):
     sky = divided("sky")
     assert sum(map(len, sky.values())) == len(images)
     assert list(divided("none")) == ["train"]
+
+
+def test_splits_are_said_on_the_command_line(survey, tmp_path):
+    images, columns = survey
+    fold = np.arange(len(images)) % 5
+    np.savez(tmp_path / "a.npz", images=images, fold=fold, **columns)
+
+    def divided(*settings):
+        said = section.parse(["bands=g,r", "unit=nJy", *settings])
+        return _ids(astrojax.open_data(tmp_path / "a.npz", **said))
+
+    folds = divided("split=column:fold", "split.validation=3", "split.test=4,2")
+    for side, named in (("train", (0, 1)), ("validation", (3,)), ("test", (2, 4))):
+        assert folds[side] == set(columns["id"][np.isin(fold, named)].tolist())
+    alike = [divided("split=stratified:merging", f"split.seed={seed}") for seed in (0, 0, 1)]
+    assert alike[0] == alike[1] != alike[2]
+    assert list(divided("split=none")) == ["train"]
+    with pytest.raises(UserError, match="add --set split.validation=A --set split.test=B"):
+        divided("split=column:fold")
 
 
 def test_folders_of_splits_stay_so(files):
