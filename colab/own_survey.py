@@ -25,7 +25,7 @@ from astrojax.data.readers import survey
 if Path.cwd().name != "own_survey":
     (RUNS / "own_survey").mkdir(parents=True, exist_ok=True)
     os.chdir(RUNS / "own_survey")
-COUNT, SIDE = (160, 32) if SMALL else (2000, 64)
+COUNT, SIDE = (80, 32) if SMALL else (2000, 64)
 
 
 def write_cutout(name, example, info):

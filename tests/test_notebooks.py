@@ -136,9 +136,9 @@ def test_mistakes_are_told_as_the_page_says(survey):
     with pytest.raises(UserError) as told:
         open_data("cutouts/")
     assert str(told.value).startswith(first)
-    chosen = section.parse(["bands=g,r,i", "catalogue=catalogue.fits", 'select={"SIZE": [0, 2]}'])
+    chosen = section.parse(["bands=g,r,i", "catalogue=catalogue.fits", 'select={"SIZE": [0, 3.4]}'])
     data = open_data("cutouts/", **chosen)
-    assert max(source.column("SIZE").max() for source in data.values()) <= 2
+    assert max(source.column("SIZE").max() for source in data.values()) <= 3.4
     with pytest.raises(UserError) as told:
         finetuning.find_target(data, ("CLAS",), None)
     assert str(told.value).startswith(second)
