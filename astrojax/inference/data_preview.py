@@ -196,7 +196,7 @@ def _drawn(stamps: np.ndarray, info: DataInfo) -> Float[np.ndarray, "n h w 3"]:
 
 def _views(
     method: Mapping[str, Any], stamps: np.ndarray, info: DataInfo
-) -> dict[str, list[Float[np.ndarray, "h w 3"]]]:
+) -> dict[str, list[Float[np.ndarray, "_ _ 3"]]]:
     """Returns {title of a column: pictures of some stamps}, as the network sees them."""
     rows = np.unique(np.linspace(0, len(stamps) - 1, _VIEWED).astype(int))
     images = jax.numpy.asarray(_scaled(stamps[rows]))
@@ -217,7 +217,7 @@ def _views(
 
 def _to_display(
     images: Float[np.ndarray, "n h w c"], *, low: np.ndarray, high: np.ndarray, picture: bool
-) -> list[Float[np.ndarray, "h w 3"]]:
+) -> list[Float[np.ndarray, "_ _ 3"]]:
     """Returns stretched pixels in [0, 1], as `plots.rgb` puts bands and rows."""
     shown = np.clip((images - low) / np.maximum(high - low, 1e-12), 0, 1)
     count = shown.shape[-1]
@@ -230,7 +230,7 @@ def _to_display(
 
 def _draw(
     shown: Float[np.ndarray, "n h w 3"],
-    rows: Mapping[str, Sequence[Float[np.ndarray, "h w 3"]]],
+    rows: Mapping[str, Sequence[Float[np.ndarray, "_ _ 3"]]],
     path: Path,
     title: str,
 ) -> None:

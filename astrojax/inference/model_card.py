@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bundle shared on the Hugging Face Hub, with a model card: data, licence, scores, how to use."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path

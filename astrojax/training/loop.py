@@ -6,7 +6,6 @@
 The host waits for the devices only where it logs or saves.
 """
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -45,22 +44,9 @@ def train(config: Any, workdir: str | Path, sources: dict[str, Source] | None = 
     with distributed.only_main(files.lock(workdir)):
         check_same(workdir, settings.to_json())
         if (workdir / "finished.json").exists():
-            if distributed.is_main():
-                _take_evaluation(workdir, settings)
             return False
         _train(settings, workdir, sources)
     return True
-
-
-def _take_evaluation(workdir: Path, settings: Settings) -> None:
-    """Writes a corrected section `evaluate` to a finished run, whose evaluation begins again."""
-    config = checkpoint.read_config(workdir)
-    if json.dumps(config["evaluate"]) == json.dumps(settings.keys.evaluate):
-        return
-    logging.info("%s: config key 'evaluate' is another: it is evaluated again", workdir)
-    # Without its numbers an evaluation is not complete (`astrojax.inference.evaluation`).
-    (workdir / "evaluation" / "metrics.json").unlink(missing_ok=True)
-    checkpoint.write_config(workdir, {**config, "evaluate": settings.keys.evaluate})
 
 
 def _train(settings: Settings, workdir: Path, sources: dict[str, Source] | None) -> None:

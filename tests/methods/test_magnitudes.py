@@ -291,7 +291,7 @@ def test_published_weights_fill_the_backbone(tmp_path, images):
     )
     with pytest.raises(UserError, match="other layers than 'backbone'"):
         initialise.bind_section(section)(method=supervised())
-    with pytest.raises(UserError, match="'init.name' is 'keras'; choose from run, torch"):
+    with pytest.raises(UserError, match="'init.name' is 'keras'; choose from run, bundle, torch"):
         initialise.bind_section({**section, "name": "keras"})(method=method)
 
 

@@ -198,12 +198,14 @@ def build(
         changed["frozen"] = ("backbone",)
     elif scheme in ("gradual", "full"):
         changed["layer_decay"] = {"backbone": layer_decay}
+    patience = 5
     if scheme == "gradual":
         changed["thaw_epochs"] = {"backbone": round(fit.epochs / 5, 2)}
+        patience += 2  # looks while the head alone is trained: there are ten, or fewer, in a run
     config.optim = parts.optim(parts.adamw(weight_decay=0.05), fit.cosine(rate), **changed)
     config.init = None if scheme == "scratch" else start.init
     if config.monitor is not None:
-        config.monitor.update({"patience": 5, "examples": 5000})
+        config.monitor.update({"patience": patience, "examples": 5000})
     config.evaluate = _evaluation(target, data)
     return config
 
