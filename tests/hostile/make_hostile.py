@@ -147,7 +147,7 @@ def links(outside: Path) -> Iterator[tuple]:
 
     kinds = {"external": "an external link", "soft": "an external link", "circle": "in a circle"}
     kinds |= {"storage": "external storage", "virtual": "a virtual data set"}
-    kinds |= {"huge": "", "group": "is no dataset"}
+    kinds |= {"huge": "", "group": "has no"}
     for opener in ("hdf5", "galaxy10", "detected"):
         for name in ("images", "ids"):
             for kind, text in kinds.items():
@@ -192,8 +192,8 @@ def archives(outside: Path) -> Iterator[tuple]:
         "version": ({"images.npy": npy((4,), version=3)}, ""),
         "negative": ({"images.npy": npy((-4, 8))}, "cannot be read"),
         "code": ({"images.npy": npy("__import__('os').system('touch ran')")}, "cannot be read"),
-        "slip": ({"../../outside/x.npy": good.getvalue()}, "which of"),
-        "absolute": ({str(outside / "y.npy"): good.getvalue()}, "which of"),
+        "slip": ({"../../outside/x.npy": good.getvalue()}, "has no"),
+        "absolute": ({str(outside / "y.npy"): good.getvalue()}, "has no|which of"),
         "twice": ({"images.npy": good.getvalue(), "images": good.getvalue()}, ""),
         "raw": ({"images.npy": b"x"}, "cannot be read"),
         "bomb": ({"images.npy": npy((2**28,), "|u1", bytes(2**24))}, "fewer bytes"),
@@ -409,8 +409,8 @@ def names(outside: Path) -> Iterator[tuple]:
                 valid.hdf5(folder / "a.h5", ids=[text.replace("\0", ""), "b", "c", "d"])
                 valid.table(folder / "t.parquet", ids=[text, "b", "c", "d"])
 
-            # HDF5 ends text at a zero, so that the two names differ.
-            sentence = ANY if text in ("\x00",) else OPENS
+            # HDF5 ends text at a zero, so that the two names differ; an empty one is none.
+            sentence = ANY if text in ("\x00", "") else OPENS
             yield f"{opener}-name-{i}", opener, "t.parquet", sentence, write
 
 

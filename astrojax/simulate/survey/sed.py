@@ -8,7 +8,7 @@ color and k-correction but no distance; the simulator scales it.
 
 import functools
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
