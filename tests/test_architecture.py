@@ -116,7 +116,7 @@ def _code_objects(code):
 
 
 def test_every_global_name_exists():
-    """The linter has no rule for it here: it takes the axes in `Float[Array, "b h w"]` for names."""
+    """No linter says so here: it takes the axes in `Float[Array, "b h w"]` for names."""
     missing = []
     for path in FILES:
         if path.name == "__main__.py":
