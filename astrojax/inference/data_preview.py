@@ -209,10 +209,16 @@ def _views(
     found = {"network": draw(seen)}
     for key in sections:
         view = views.make(method[key], info=info, path=f"method.{key}")
+        seen_through = jax.jit(functools.partial(_seen_through, view, stretch))
         for number in range(_VIEWS // len(sections)):
-            made = stretch(view(jax.random.key(number), images))
+            made = seen_through(jax.random.key(number), images)
             found[f"{key} {number + 1}"] = draw(np.asarray(made))
     return found
+
+
+def _seen_through(view: Any, stretch: Any, key: Any, images: Any) -> Any:
+    """Returns a view of images, stretched; compiled once for all keys."""
+    return stretch(view(key, images))
 
 
 def _to_display(

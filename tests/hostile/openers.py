@@ -161,11 +161,13 @@ def _finetune(path: Path) -> None:
     from astrojax.data.info import DataInfo
     from astrojax.data.open import Dataset
     from astrojax.data.source import ArraySource
-    from astrojax.inference import workflow
+    from astrojax.inference import starts
+    from astrojax.training.recipes import finetuning
 
     columns = {"image": valid.pixels(), "id": np.arange(valid.N), "label": np.arange(valid.N) % 2}
     source = ArraySource(columns, DataInfo(("g", "r"), valid.SIDE, unit="arbitrary"))
-    workflow.prepare(path, Dataset({"train": source}, None), "label", task="classes")
+    data, _ = finetuning.find_target(Dataset({"train": source}, None), ("label",), "classes")
+    starts.open_start(path, data, arch=None, stem="mean")
 
 
 def _hub(path: Path) -> None:

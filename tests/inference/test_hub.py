@@ -51,7 +51,8 @@ def test_a_pushed_model_is_the_one_that_is_loaded(run, images, server, capsys):
     export.main(given)
     assert f"{server.url}/me/galaxies/commit/" in capsys.readouterr().out
     files = server.models["me/galaxies"]
-    names = {"model.safetensors", "config.json", "card.json", "reference.safetensors", "README.md"}
+    arrays = {f"{name}.safetensors" for name in ("model", "reference", "splits")}
+    names = arrays | {"config.json", "card.json", "README.md"}
     assert set(files) == names and server.private["me/galaxies"]
     card = files["README.md"].decode()
     assert card.startswith("---\n") and "license: cc-by-4.0" in card

@@ -236,7 +236,6 @@ PUBLISHED = {
     "torchvision/resnet34": 21797672,
     "torchvision/resnet50": 25557032,
     "torchvision/resnet101": 44549160,
-    "torchvision/resnet152": 60192808,
     "torchvision/vgg16": 138357544,
     "torchvision/vgg16_bn": 138365992,
     "torchvision/convnext_tiny": 28589128,
