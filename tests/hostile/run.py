@@ -57,6 +57,14 @@ class Watch:
         return count
 
 
+def _real(path: str, *, link_itself: bool) -> str:
+    """Returns where a path leads; a link that is removed or renamed is not followed."""
+    if not link_itself:
+        return os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
 class Audit:
     """Python's audit events of one case."""
 
@@ -75,7 +83,7 @@ class Audit:
         elif event in ("open", *CHANGES):
             path = arguments[0]
             if isinstance(path, bytes | str | os.PathLike):
-                where = os.path.realpath(os.fsdecode(path))
+                where = _real(os.fsdecode(path), link_itself=event in CHANGES)
                 if not where.startswith(self.folder + os.sep) and where != self.folder:
                     self.found.append(f"{event} {where}")
         elif event == "import":
