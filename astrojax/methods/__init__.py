@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from astrojax.config import Bound, bind
 from astrojax.data.info import DataInfo
@@ -54,7 +54,7 @@ class Method(nnx.Module):
         `progress` is the number of earlier updates over that of all: 0 at the first one.
         """
 
-    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+    def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The representation of raw images, in evaluation mode."""
         raise NotImplementedError
 
@@ -62,7 +62,7 @@ class Method(nnx.Module):
         """The loss of each example in evaluation mode, for early stopping where a run asks."""
         raise NotImplementedError(f"{type(self).__name__} has no validation loss")
 
-    def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+    def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """What the method's heads say of raw images; empty for a method without heads."""
         return {}
 

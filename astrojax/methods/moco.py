@@ -11,7 +11,7 @@ needed: batch statistics, where a backbone has them, are those of the global bat
 
 from flax import nnx
 from jax import random
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from astrojax import losses
 from astrojax.augment import views
@@ -92,6 +92,6 @@ class MoCo(Method):
         """Momentum encoder <- m momentum encoder + (1 - m) encoder."""
         layers.ema_update(self.momentum_encoder, self.encoder, self.decay)
 
-    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+    def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The latent of the central crop, without noise."""
         return self.encoder.latent(self.stretch(layers.centre_crop(image, self.crop)))

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import random
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from astrojax import losses
 from astrojax.augment import views
@@ -180,14 +180,14 @@ class PITA(Method):
         """Momentum encoder <- m momentum encoder + (1 - m) encoder."""
         layers.ema_update(self.momentum_encoder, self.encoder, self.decay)
 
-    def embed(self, image: Float[Array, "b h w c"]) -> Float[Array, "b d"]:
+    def embed(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b d"]:
         """The latent of the central crop, without noise."""
         return self.encoder.latent(self.stretch(layers.centre_crop(image, self.crop)))
 
-    def predict(self, image: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+    def predict(self, image: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
         """Redshift (see `mixture.predictions`), and colors and a magnitude as trained on."""
 
-        def heads(turned: Float[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
+        def heads(turned: Shaped[Array, "b h w c"]) -> dict[str, Float[Array, "b ..."]]:
             latent = self.embed(turned)
             return {"redshift": self.redshift(latent), "color": self._colors(latent)}
 
