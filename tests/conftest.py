@@ -60,3 +60,17 @@ def open_data():
         return dict(opened[key])
 
     return load
+
+
+@pytest.fixture
+def fails(capsys):
+    """`fails(command, *arguments)` gives the one line that a command ends with."""
+
+    def run(command, *arguments):
+        with pytest.raises(SystemExit) as stopped:
+            command.main(list(map(str, arguments)))
+        assert stopped.value.code == 2
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+        return line
+
+    return run

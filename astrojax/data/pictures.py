@@ -16,7 +16,6 @@ from astrojax.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-_ORIENTATION = 0x0112
 _BITS = 258  # TIFF's BitsPerSample
 _COLOR = {2: 3, 4: 2, 6: 4}  # PNG's color types, and their channels
 

@@ -24,7 +24,6 @@ TOLERANCE = 0.01  # magnitudes within which two zero points are the same
 COUNTED = ("counts", "counts/s", "electrons", "electrons/s")
 UNCALIBRATED = ("arbitrary", "display")
 EXAMPLES = "microjansky, nanomaggies, nJy, Jy, MJy/sr, " + ", ".join((*COUNTED, *UNCALIBRATED))
-_ARCSEC2_IN_SR = (math.pi / 180 / 3600) ** 2
 # Words of headers that astropy does not know.
 _WORDS = {
     r"nano[- ]?magg(y|ies)|nmaggies": "nmgy",

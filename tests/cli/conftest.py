@@ -40,17 +40,3 @@ def groups(tmp_path):
     path = tmp_path / "galaxies.parquet"
     pq.write_table(made.replace_schema_metadata({"astrojax": json.dumps(told)}), path)
     return path, label
-
-
-@pytest.fixture
-def fails(capsys):
-    """`fails(command, *arguments)` gives the one line that a command ends with."""
-
-    def run(command, *arguments):
-        with pytest.raises(SystemExit) as stopped:
-            command.main(list(map(str, arguments)))
-        assert stopped.value.code == 2
-        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-        return line
-
-    return run

@@ -17,20 +17,6 @@ from astrojax.inference.table import Table as Embedded
 SAID = ("--set", "bands=g,r", "--set", "unit=nanomaggies", "--set", "pixel_scale=0.2")
 
 
-@pytest.fixture
-def fails(capsys):
-    """`fails(command, arguments)` gives the one line that a command ends with."""
-
-    def run(command, *arguments):
-        with pytest.raises(SystemExit) as stopped:
-            command.main(list(map(str, arguments)))
-        assert stopped.value.code == 2
-        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-        return line
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def table(run, stamps, tmp_path_factory):
     """Predictions of the unlabelled stamps, with embeddings, as Parquet."""
